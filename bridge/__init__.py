@@ -1,0 +1,1 @@
+"""Whisper on any Asterisk PBX through one HTTP request."""

@@ -1,0 +1,193 @@
+"""Every error the API can answer, as a class.
+
+::
+
+    ApiError
+    ├── BadRequest (400)
+    │   ├── RequestInvalid        request_invalid            body is no JSON object, action missing
+    │   ├── UserInvalid           user_invalid
+    │   ├── ExtensionInvalid      extension_invalid
+    │   ├── TimeoutInvalid        pc_timeout_invalid         waitForPickup
+    │   ├── CallerIdInvalid       pc_callerid_invalid        callerId
+    │   ├── PhoneCallInvalid      pc_honecall_invalid        phoneCallId (spelled so in the spec)
+    │   ├── ViewInvalid           pc_phonecallview_invalid   phoneCallViewId
+    │   ├── PrivateInvalid        pc_private_invalid         private
+    │   ├── SendCallToInvalid     pc_sendcallto_invalid      sendCallTo
+    │   └── ListParameterInvalid  count_invalid, startindex_invalid, …: one per list parameter
+    ├── AccessDenied (401)        access_denied
+    ├── NotFound (404)            not_found
+    ├── MethodNotAllowed (405)    method_not_allowed
+    ├── BodyTooLarge (413)        request_too_large
+    ├── TooManyRequests (429)     too_many_requests
+    ├── InternalServerError (500) internal_server_error
+    ├── NotImplementedYet (501)   request_not_implemented
+    └── PbxUnavailable (503)      pbx_unavailable
+
+Messages are written for the client's developer. They never repeat what the client sent: a
+caller's number must not wander into a log through an error.
+"""
+
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """An error of the contract: HTTP ``status``, ``code`` and a ``message`` in plain words."""
+
+    status: ClassVar[int] = 500
+    code: str = "internal_server_error"
+    default: ClassVar[str] = "The service failed; the log has the details under the request's id."
+
+    def __init__(self, message: str = "") -> None:
+        self.message = message or self.default
+        super().__init__(self.message)
+
+
+class BadRequest(ApiError):
+    """Something in the request is wrong; nothing was changed."""
+
+    status = 400
+    code = "request_invalid"
+    default = "The request is invalid."
+
+
+class RequestInvalid(BadRequest):
+    """The body is no JSON object, or its action is missing or no string."""
+
+    default = "The body must be a JSON object with an action."
+
+
+class UserInvalid(BadRequest):
+    """The user in the path is malformed, unknown or outside the token's reach."""
+
+    code = "user_invalid"
+    default = "userId must be the id of a user within reach, @me, @viewer or @owner."
+
+
+class ExtensionInvalid(BadRequest):
+    """The extension in the path is malformed, unknown or not that user's."""
+
+    code = "extension_invalid"
+    default = "The extension must be an extension number of that user, or @self."
+
+
+class TimeoutInvalid(BadRequest):
+    """``waitForPickup`` is wrong."""
+
+    code = "pc_timeout_invalid"
+    default = "waitForPickup must be a whole number of seconds higher than 0."
+
+
+class CallerIdInvalid(BadRequest):
+    """``callerId`` is wrong."""
+
+    code = "pc_callerid_invalid"
+    default = "callerId must have the format: John Doe <+3334444>."
+
+
+class PhoneCallInvalid(BadRequest):
+    """``phoneCallId`` is malformed or names no call of that extension.
+
+    The code is spelled as the customer's specification spells it: clients match on it.
+    """
+
+    code = "pc_honecall_invalid"
+    default = "phoneCallId must be alphanumeric and reference an existing call of the extension."
+
+
+class ViewInvalid(BadRequest):
+    """``phoneCallViewId`` is wrong, or that view cannot be whispered to now."""
+
+    code = "pc_phonecallview_invalid"
+    default = "phoneCallViewId must reference the extension's own view of the phone call."
+
+
+class PrivateInvalid(BadRequest):
+    """``private`` is wrong."""
+
+    code = "pc_private_invalid"
+    default = "private must be 0 or 1."
+
+
+class SendCallToInvalid(BadRequest):
+    """``sendCallTo`` is wrong, or that phone cannot be called."""
+
+    code = "pc_sendcallto_invalid"
+    default = (
+        "sendCallTo must be the number of a phone terminal extension in the same organization."
+    )
+
+
+class ListParameterInvalid(BadRequest):
+    """A parameter of a list request is wrong; its name is in the code."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        self.code = f"{parameter.lower()}_invalid"
+        super().__init__(message)
+
+
+class AccessDenied(ApiError):
+    """No token, a bad one, an expired one, or a resource outside its reach."""
+
+    status = 401
+    code = "access_denied"
+    default = "The token is missing, invalid or expired, or the resource is outside its reach."
+
+
+class NotFound(ApiError):
+    """There is no such path."""
+
+    status = 404
+    code = "not_found"
+    default = "There is nothing at this path."
+
+
+class MethodNotAllowed(ApiError):
+    """The path does not take this method."""
+
+    status = 405
+    code = "method_not_allowed"
+    default = "This path does not take this method."
+
+
+class BodyTooLarge(ApiError):
+    """The body is larger than the service reads."""
+
+    status = 413
+    code = "request_too_large"
+    default = "The body is too large."
+
+
+class TooManyRequests(ApiError):
+    """The client must slow down; ``retry_after`` is in seconds."""
+
+    status = 429
+    code = "too_many_requests"
+    default = "Too many requests."
+
+    def __init__(self, retry_after: int, message: str = "") -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class InternalServerError(ApiError):
+    """The service or the PBX did what it should never do."""
+
+
+class NotImplementedYet(ApiError):
+    """The action is unknown or not offered."""
+
+    status = 501
+    code = "request_not_implemented"
+    default = "This action is not implemented."
+
+
+class PbxUnavailable(ApiError):
+    """No live AMI session, or its picture of the PBX is not complete; retry after some seconds."""
+
+    status = 503
+    code = "pbx_unavailable"
+    default = "The PBX cannot be reached now."
+
+    def __init__(self, message: str = "", retry_after: int = 2) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)

@@ -1,0 +1,163 @@
+"""The words of the house: who exists, and what a call looks like from outside.
+
+Times are seconds since the epoch (UTC), durations are seconds.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class CallerId:
+    """What a phone displays: a name and a number; an unknown name shows as the number."""
+
+    name: str
+    number: str
+
+    def __str__(self) -> str:
+        return f"{self.name or self.number} <{self.number}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A tenant of the PBX; the numbers of its extensions begin with ``prefix*``."""
+
+    id: str
+    name: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or a system that owns extensions and apps."""
+
+    id: str
+    organization: Organization
+
+
+class ExtensionType(StrEnum):
+    """What an extension is; only a ``PHONE`` (a phone terminal) can be rung for a whisper."""
+
+    PHONE = "phone"
+    QUEUE = "queue"
+    IVR = "ivr"
+    CONFERENCE = "conference"
+    VOICEMAIL = "voicemail"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """An extension by its extended number (``0003*210``) and the endpoint its channels carry.
+
+    ``endpoint`` is technology and name as Asterisk writes them, ``PJSIP/0003*210``.
+    """
+
+    number: str
+    user: User
+    type: ExtensionType
+    endpoint: str
+    caller_id: CallerId
+
+    @property
+    def organization(self) -> Organization:
+        """The organization the extension belongs to: its user's."""
+        return self.user.organization
+
+
+class Reach(StrEnum):
+    """How far an app sees: its user's extensions, its user's organization, or everything."""
+
+    USER = "user"
+    ORGANIZATION = "organization"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A registered client: credentials, the user it belongs to, and its reach."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    user: User
+    reach: Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking: the app behind a verified token."""
+
+    app: App
+
+    @property
+    def user(self) -> User:
+        """The user the token belongs to (``@me``)."""
+        return self.app.user
+
+    @property
+    def reach(self) -> Reach:
+        """How far the token reaches."""
+        return self.app.reach
+
+
+class Flow(IntEnum):
+    """Where a call goes, seen from the extension (values of the contract)."""
+
+    LOCAL = 2
+    OUTGOING = 4
+    INCOMING = 8
+
+
+class Status(IntEnum):
+    """State of a view (values of the contract)."""
+
+    UNKNOWN = 0
+    OFF_HOOK = 1
+    TRYING = 2
+    RINGING = 3
+    RINGING_OTHER_SIDE = 4
+    ON_CALL = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneCallView:
+    """The call as one extension sees it; times are epoch seconds, None while they do not apply."""
+
+    id: str
+    extension: str
+    source: tuple[str, ...]
+    destination: tuple[str, ...]
+    caller_id: CallerId
+    status: Status
+    flow: Flow | None = None
+    ringing: float | None = None
+    answered: float | None = None
+    on_hold: float | None = None
+    parked: float | None = None
+    recording: float | None = None
+    holder: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneCall:
+    """A call with all its views; ``extension`` is the one charged for it."""
+
+    id: str
+    extension: str
+    owner: Organization
+    published: float
+    answered: float | None
+    views: tuple[PhoneCallView, ...]
+
+
+class Technology(Enum):
+    """What kind of channel it is, for the question who may be shown as a party."""
+
+    DEVICE = "device"
+    LOCAL = "local"
+    SPY = "spy"
+    INTERNAL = "internal"
+
+
+WHISPER_LEG_PREFIX = "whisper-"
+"""Every leg this service originates has a Uniqueid that begins so, from its first event on."""

@@ -1,0 +1,38 @@
+"""The contract's JSON: requests read, calls listed, answers presented.
+
+The only place that knows the names of JSON fields and query parameters; it knows no clock,
+network or environment.
+"""
+
+from bridge.uapi.listing import ListQuery, Page, parse_list, select
+from bridge.uapi.presenting import (
+    call_link,
+    list_link,
+    present_accepted,
+    present_call,
+    present_error,
+    present_page,
+)
+from bridge.uapi.requests import WhisperAction, WhisperForm, parse_action, parse_call_id
+from bridge.uapi.shapes import CollectionBody, ErrorBody, PhoneCallBody, PhoneCallViewBody
+
+__all__ = [
+    "CollectionBody",
+    "ErrorBody",
+    "ListQuery",
+    "Page",
+    "PhoneCallBody",
+    "PhoneCallViewBody",
+    "WhisperAction",
+    "WhisperForm",
+    "call_link",
+    "list_link",
+    "parse_action",
+    "parse_call_id",
+    "parse_list",
+    "present_accepted",
+    "present_call",
+    "present_error",
+    "present_page",
+    "select",
+]

@@ -1,0 +1,194 @@
+"""The body of a PUT: which action, and its fields, read one by one.
+
+Source: Whisper specification, Request Payload and Failure.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, NoReturn, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from bridge.errors import (
+    ApiError,
+    CallerIdInvalid,
+    NotImplementedYet,
+    PhoneCallInvalid,
+    PrivateInvalid,
+    RequestInvalid,
+    SendCallToInvalid,
+    TimeoutInvalid,
+    ViewInvalid,
+)
+from bridge.model import CallerId
+from bridge.uapi.types import (
+    CallerIdText,
+    CallIdText,
+    ExtensionNumber,
+    Flag,
+    ViewId,
+    WholeNumber,
+)
+
+T = TypeVar("T")
+
+Action = Literal["Whisper"]
+
+# AMI takes the time in milliseconds, as a signed number of 32 bits.
+LONGEST_WAIT: Final = (2**31 - 1) // 1000
+
+Wait = Annotated[int, WholeNumber(1, LONGEST_WAIT)]
+OptionalCallerId = CallerIdText | None
+
+
+class WhisperAction(BaseModel):
+    """Whisper to a party of a phone call (Whisper specification, Request Payload)."""
+
+    model_config = ConfigDict(
+        title="PhoneCallAction", alias_generator=to_camel, extra="ignore", frozen=True
+    )
+
+    action: Action = Field(description="What to do with the call.")
+    send_call_to: ExtensionNumber = Field(
+        description="Number of the extension that will whisper: a phone terminal extension in "
+        "the organization of the extension in the path; extended or short.",
+        examples=["0003*024", "024"],
+    )
+    caller_id: OptionalCallerId = Field(
+        default=None,
+        description="Caller name and number displayed to the extension that whispers. "
+        "Default: its own caller id.",
+        examples=["Whisper To Me <42420042>"],
+    )
+    wait_for_pickup: Wait = Field(
+        default=25,
+        description="Seconds to wait until the extension that whispers picks up; then the call "
+        "is cancelled.",
+        examples=["20", 20],
+    )
+    phone_call_view_id: ViewId = Field(
+        description="The view of the phone call to whisper to.", examples=["01"]
+    )
+    private: Flag = Field(
+        default=False,
+        description="1: the extension that whispers does not hear the conversation.",
+        examples=[0, "1"],
+        json_schema_extra={"default": 0},
+    )
+
+
+# What a client sends holds callers' numbers: no error may show it, not even in a log.
+_DISCREET: Final = ConfigDict(hide_input_in_errors=True)
+
+_WAIT: Final = TypeAdapter[int](Wait, config=_DISCREET)
+_CALLER_ID: Final = TypeAdapter[CallerId | None](OptionalCallerId, config=_DISCREET)
+_VIEW_ID: Final = TypeAdapter[str](ViewId, config=_DISCREET)
+_PRIVATE: Final = TypeAdapter[bool](Flag, config=_DISCREET)
+_SEND_CALL_TO: Final = TypeAdapter[str](ExtensionNumber, config=_DISCREET)
+_CALL_ID: Final = TypeAdapter[str](CallIdText, config=_DISCREET)
+
+
+class WhisperForm:
+    """The fields of a whisper request, each checked when it is read.
+
+    Between reading one field and the next the caller resolves the path against the live calls,
+    so that of several faults the one reported is the first of the specification's table. JSON
+    ``null`` counts as an absent field.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        self._fields = fields
+
+    @property
+    def wait_for_pickup(self) -> int:
+        """Seconds to wait for the supervisor's phone; raises TimeoutInvalid."""
+        return self._read("wait_for_pickup", _WAIT, TimeoutInvalid)
+
+    @property
+    def caller_id(self) -> CallerId | None:
+        """What the supervisor's phone displays, None for its own; raises CallerIdInvalid."""
+        return self._read("caller_id", _CALLER_ID, CallerIdInvalid)
+
+    @property
+    def view_id(self) -> str:
+        """The view to whisper to, as the client wrote it; raises ViewInvalid."""
+        return self._read("phone_call_view_id", _VIEW_ID, ViewInvalid)
+
+    @property
+    def private(self) -> bool:
+        """Whether the supervisor hears nothing of the conversation; raises PrivateInvalid."""
+        return self._read("private", _PRIVATE, PrivateInvalid)
+
+    @property
+    def send_call_to(self) -> str:
+        """The extension that whispers, extended or short; raises SendCallToInvalid."""
+        return self._read("send_call_to", _SEND_CALL_TO, SendCallToInvalid)
+
+    def _read(self, name: str, kind: TypeAdapter[T], error: type[ApiError]) -> T:
+        field = WhisperAction.model_fields[name]
+        value = self._fields.get(str(field.alias))
+        if value is None and not field.is_required():
+            default: T = field.default
+            return default
+        return _validated(value, kind, error)
+
+
+def parse_action(body: bytes) -> WhisperForm:
+    """Read the body of a PUT.
+
+    Takes UTF-8 JSON (RFC 8259): an object with a string ``action``; unknown fields are ignored.
+    Returns the form of a whisper, its fields still to be read. Raises RequestInvalid when the
+    body is none of that or says a thing twice, NotImplementedYet for any other action.
+    """
+    fields = _json_object(body)
+    action = fields.get("action")
+    if not isinstance(action, str):
+        raise RequestInvalid
+    if action not in get_args(Action):
+        raise NotImplementedYet
+    return WhisperForm(fields)
+
+
+def parse_call_id(text: str) -> str:
+    """Return a phoneCallId of the path, 1 to 64 ASCII letters and digits.
+
+    Source: Whisper specification, Failure. Raises PhoneCallInvalid.
+    """
+    return _validated(text, _CALL_ID, PhoneCallInvalid)
+
+
+def _validated(value: object, kind: TypeAdapter[T], error: type[ApiError]) -> T:
+    try:
+        return kind.validate_python(value)
+    except ValidationError as cause:
+        raise error from cause
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(
+            body.decode(), object_pairs_hook=_each_name_once, parse_constant=_no_constant
+        )
+        # Escapes can name half a surrogate pair (RFC 8259 section 8.2), which no text can hold.
+        json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as cause:
+        raise RequestInvalid from cause
+    if not isinstance(document, dict):
+        raise RequestInvalid
+    return document
+
+
+def _each_name_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # Which of two would count differs between readers (RFC 8259 section 4): neither is safe.
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return fields
+
+
+def _no_constant(_: str) -> NoReturn:
+    # NaN and Infinity: Python reads them, RFC 8259 section 6 does not.
+    raise ValueError("not a JSON number")
