@@ -1,0 +1,100 @@
+"""What the bridge asks of the PBX, as AMI actions.
+
+The only place that knows action names. A control character in a value would end the header and
+begin another one, or another action, so none ever passes (Asterisk documentation, AMI Actions).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from unicodedata import category
+
+from bridge.model import CallerId
+
+_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+class Action(NamedTuple):
+    """An AMI action: headers in order, and for a list action the event that closes its answer."""
+
+    headers: Mapping[str, str]
+    complete: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The action's name."""
+        return self.headers["Action"]
+
+
+class Answer(NamedTuple):
+    """What the PBX said to an action; ``items`` is the list, where one was asked for."""
+
+    success: bool
+    message: str
+    headers: Mapping[str, str]
+    items: tuple[Mapping[str, str], ...] = ()
+
+
+def _action(name: str, complete: str | None = None, **headers: str) -> Action:
+    for header, value in headers.items():
+        if any(category(char) in _FORBIDDEN for char in value):
+            raise ValueError(f"a control character in {header} of {name}")
+    return Action({"Action": name, **headers}, complete)
+
+
+def originate_whisper(
+    leg: str,
+    endpoint: str,
+    target: str,
+    caller_id: CallerId,
+    seconds: int,
+    *,
+    private: bool,
+) -> Action:
+    """Call a phone and, once it answers, let it whisper to one channel.
+
+    ``leg`` becomes the new channel's Uniqueid, ``endpoint`` is whom to call (``PJSIP/0003*024``),
+    ``target`` the exact Uniqueid of the channel whispered to, ``seconds`` how long to ring. A
+    ``private`` whisperer hears nothing. Raises ValueError when a value holds a control character
+    or ``target`` is no Uniqueid.
+
+    ChanSpy gets ``u``, or it would take its argument for the beginning of a channel's name and
+    attach to a stranger; ``E`` and ``S`` end it with its target; ``q`` keeps it from beeping
+    (Asterisk documentation, ChanSpy, Originate).
+    """
+    if not target or not all(char.isalnum() or char in "-._" for char in target):
+        raise ValueError("the target is no Uniqueid")
+    return _action(
+        "Originate",
+        Channel=endpoint,
+        Application="ChanSpy",
+        Data=f"{target},uq{'W' if private else 'w'}ES",
+        CallerID=f"{caller_id.name} <{caller_id.number}>".lstrip(),
+        Timeout=str(seconds * 1000),
+        ChannelId=leg,
+        Async="true",
+    )
+
+
+def hang_up(uniqueid: str) -> Action:
+    """End a channel with cause 16, normal clearing (ITU-T Q.850)."""
+    return _action("Hangup", Channel=uniqueid, Cause="16")
+
+
+def device_state(endpoint: str) -> Action:
+    """Ask for the state of a device: the answer's ``Value`` is ``UNAVAILABLE``, ``INVALID``, …."""
+    return _action("Getvar", Variable=f"DEVICE_STATE({endpoint})")
+
+
+def list_channels() -> Action:
+    """List all channels."""
+    return _action("CoreShowChannels", complete="CoreShowChannelsComplete")
+
+
+def list_bridges() -> Action:
+    """List all bridges."""
+    return _action("BridgeList", complete="BridgeListComplete")
+
+
+def ping() -> Action:
+    """Ask for a sign of life."""
+    return _action("Ping")

@@ -1,0 +1,165 @@
+"""A call as its parties see it, and which of its legs may be whispered to."""
+
+from collections.abc import Callable, Iterable
+
+from bridge.calls import Call, Channel
+from bridge.errors import ViewInvalid
+from bridge.events import ChannelState
+from bridge.model import Extension, Flow, PhoneCall, PhoneCallView, Status
+
+WhisperView = Callable[[Channel], PhoneCallView | None]
+"""A spy leg to the view it is to show, if it is a whisper in force."""
+
+
+def peers(leg: Channel) -> list[Channel]:
+    """The parties ``leg`` talks to or is being connected with, seen through Local channels."""
+    found: dict[str, Channel] = {}
+    passed, waiting = {leg.uniqueid}, [leg]
+    while waiting:
+        for other in _linked(waiting.pop()):
+            if other.uniqueid in passed:
+                continue
+            passed.add(other.uniqueid)
+            if other.is_party:
+                found[other.uniqueid] = other
+            else:
+                waiting.append(other)
+    return list(found.values())
+
+
+def _linked(leg: Channel) -> list[Channel]:
+    linked = list(leg.dialing)
+    linked += [other for other in (leg.dialer, leg.pair) if other is not None]
+    if leg.bridge is not None and not leg.bridge.holding:
+        linked += leg.bridge.members.values()
+    return linked
+
+
+def talks(leg: Channel) -> bool:
+    """Whether a leg is answered and in a bridge in which people talk."""
+    return leg.is_up and leg.bridge is not None and not leg.bridge.holding
+
+
+def whisper_target(leg: Channel | None, extensions: Iterable[Extension]) -> Channel:
+    """The leg itself, if it is one of these extensions' own device and on call.
+
+    Raises ViewInvalid, which says why, for anything else: unsure means no whisper.
+    """
+    if leg is None or not leg.is_party or leg.extension not in tuple(extensions):
+        raise ViewInvalid
+    if leg.parked is not None:
+        raise ViewInvalid("The view is parked: there is nobody on call to whisper to.")
+    if not talks(leg):
+        raise ViewInvalid("The view is not on call: it can be whispered to once it talks.")
+    return leg
+
+
+def phone_call(call: Call, whisper_view: WhisperView) -> PhoneCall | None:
+    """The call as the contract shows it, or None while no extension takes part in it.
+
+    ``whisper_view`` turns the spy legs of the call into views.
+    """
+    legs = list(call.views())
+    if not legs:
+        return None
+    charged = call.charged or _called(legs)
+    spies = (leg for leg in call.channels.values() if leg.view and not leg.is_party)
+    whispers = [view for view in map(whisper_view, spies) if view is not None]
+    return PhoneCall(
+        id=call.id,
+        extension=charged.number,
+        owner=charged.organization,
+        published=call.published,
+        answered=call.answered,
+        views=tuple(sorted([*map(_view, legs), *whispers], key=lambda view: int(view.id))),
+    )
+
+
+def view_id(number: int) -> str:
+    """A view's number as the contract writes it: ``01``."""
+    return f"{number:02d}"
+
+
+def _called(legs: list[Channel]) -> Extension:
+    """Who is charged for a call from outside: who answered it, else who was called first."""
+    leg = min(legs, key=lambda leg: (leg.answered is None, leg.answered or 0, leg.view))
+    return owner_of(leg)
+
+
+def owner_of(leg: Channel) -> Extension:
+    """The extension whose view a leg is. Raises LookupError for a leg that is no view."""
+    if leg.extension is None:
+        raise LookupError(f"channel {leg.uniqueid} has a view but no extension")
+    return leg.extension
+
+
+def _view(leg: Channel) -> PhoneCallView:
+    others = peers(leg)
+    holds = [party for party in (leg, *others) if party.holding is not None]
+    status = _status(leg, others)
+    return PhoneCallView(
+        id=view_id(leg.view),
+        extension=owner_of(leg).number,
+        source=_source(leg, others),
+        destination=_destination(leg, others),
+        caller_id=leg.connected if leg.was_dialed and leg.connected_number else leg.caller,
+        flow=_flow(leg, others),
+        status=status,
+        ringing=_ringing(leg, others, status),
+        answered=leg.answered,
+        on_hold=min((party.holding for party in holds if party.holding), default=None),
+        parked=leg.parked,
+        recording=leg.recording,
+        holder=leg.holding is not None,
+    )
+
+
+def _status(leg: Channel, others: list[Channel]) -> Status:
+    if leg.state == ChannelState.RINGING:
+        return Status.RINGING
+    if leg.is_up and (leg.bridge is not None or not leg.dialing):
+        return Status.ON_CALL
+    if any(other.state == ChannelState.RINGING for other in others):
+        return Status.RINGING_OTHER_SIDE
+    if leg.state == ChannelState.RING or leg.dialing or leg.was_dialed:
+        return Status.TRYING
+    return Status.UNKNOWN
+
+
+def _ringing(leg: Channel, others: list[Channel], status: Status) -> float | None:
+    if status is Status.RINGING:
+        return leg.ringing
+    if status is Status.RINGING_OTHER_SIDE:
+        return min((other.ringing for other in others if other.ringing), default=None)
+    return None
+
+
+def _flow(leg: Channel, others: list[Channel]) -> Flow:
+    if not others or any(other.extension is not None for other in others):
+        return Flow.LOCAL
+    return Flow.INCOMING if leg.was_dialed else Flow.OUTGOING
+
+
+def _source(leg: Channel, others: list[Channel]) -> tuple[str, ...]:
+    if not leg.was_dialed:
+        return (owner_of(leg).number,)
+    return _numbers(others) or _known(leg.connected_number)
+
+
+def _destination(leg: Channel, others: list[Channel]) -> tuple[str, ...]:
+    if leg.was_dialed:
+        return (owner_of(leg).number,)
+    return _numbers(other for other in others if other.extension) or _known(leg.dialed_number)
+
+
+def _numbers(parties: Iterable[Channel]) -> tuple[str, ...]:
+    """Who they are: an extension by its number, anybody else by the number he came with."""
+    numbers = (
+        party.extension.number if party.extension else party.own_number or party.caller_number
+        for party in parties
+    )
+    return tuple(dict.fromkeys(filter(None, numbers)))
+
+
+def _known(number: str) -> tuple[str, ...]:
+    return (number,) if number else ()

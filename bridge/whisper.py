@@ -1,0 +1,198 @@
+"""The whispers promised: what became of each, from the request to its end.
+
+A session is named by the Uniqueid its leg will have, so it is known before the PBX says the
+first word about it. Signs may come in any order; a sign that is no move of the table raises and
+changes nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from bridge.model import CallerId, Extension
+
+
+class State(Enum):
+    """How far a whisper has come."""
+
+    REQUESTED = "requested"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    ATTACHED = "attached"
+    DETACHED = "detached"
+    ENDED = "ended"
+
+
+class Sign(Enum):
+    """What was heard of a whisper's leg."""
+
+    CREATED = "the leg exists: its phone is being called"
+    ANSWERED = "the phone was answered"
+    ATTACHED = "the spy is connected to the target"
+    DETACHED = "the spy let go of the target"
+    ENDED = "the leg is gone, or will never be"
+
+
+class Reason(Enum):
+    """Why a whisper ended."""
+
+    COMPLETED = "completed"
+    BUSY = "busy"
+    DECLINED = "declined"
+    NO_ANSWER = "no answer"
+    REFUSED = "the PBX cannot call the phone"
+    FAILED = "failed"
+    TARGET_GONE = "the target's call ended"
+    WRONG_TARGET = "wrong target"
+    LINK_LOST = "link lost"
+
+
+MOVES: dict[tuple[State, Sign], State] = {
+    (State.REQUESTED, Sign.CREATED): State.RINGING,
+    (State.REQUESTED, Sign.ANSWERED): State.ANSWERED,
+    (State.REQUESTED, Sign.ATTACHED): State.ATTACHED,
+    (State.REQUESTED, Sign.ENDED): State.ENDED,
+    (State.RINGING, Sign.CREATED): State.RINGING,
+    (State.RINGING, Sign.ANSWERED): State.ANSWERED,
+    (State.RINGING, Sign.ATTACHED): State.ATTACHED,
+    (State.RINGING, Sign.ENDED): State.ENDED,
+    (State.ANSWERED, Sign.CREATED): State.ANSWERED,
+    (State.ANSWERED, Sign.ANSWERED): State.ANSWERED,
+    (State.ANSWERED, Sign.ATTACHED): State.ATTACHED,
+    (State.ANSWERED, Sign.ENDED): State.ENDED,
+    (State.ATTACHED, Sign.CREATED): State.ATTACHED,
+    (State.ATTACHED, Sign.ANSWERED): State.ATTACHED,
+    (State.ATTACHED, Sign.ATTACHED): State.ATTACHED,
+    (State.ATTACHED, Sign.DETACHED): State.DETACHED,
+    (State.ATTACHED, Sign.ENDED): State.ENDED,
+    (State.DETACHED, Sign.ENDED): State.ENDED,
+}
+
+DEADLINE_SLACK = 3.0
+"""Seconds a leg may take beyond its time before it is hung up: the PBX's own timer comes first."""
+
+_CAUSES = {
+    16: Reason.NO_ANSWER,
+    17: Reason.BUSY,
+    19: Reason.NO_ANSWER,
+    21: Reason.DECLINED,
+}
+
+
+class IllegalMove(Exception):
+    """A sign that a session in this state cannot be given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One whisper. ``leg`` and ``target`` are Uniqueids, ``call_id`` is as the client named it.
+
+    ``deadline`` is when its next sign is overdue, in seconds of a steady clock, and ``verdict``
+    why the bridge itself ends it, if it does.
+    """
+
+    leg: str
+    target: str
+    call_id: str
+    extension: Extension
+    supervisor: Extension
+    caller_id: CallerId
+    private: bool
+    deadline: float | None
+    state: State = State.REQUESTED
+    verdict: Reason | None = None
+    reason: Reason | None = None
+
+
+def reason_of(session: Session, cause: int) -> Reason:
+    """Why a session's leg ended, by the Q.850 ``cause`` of its hangup and how far it had come."""
+    if session.verdict is not None:
+        return session.verdict
+    if session.state in (State.ATTACHED, State.DETACHED):
+        return Reason.COMPLETED
+    if session.state is State.ANSWERED:
+        return Reason.FAILED
+    return _CAUSES.get(cause, Reason.REFUSED)
+
+
+@dataclass(slots=True)
+class Book:
+    """All whispers under way; one that has ended is struck out at once."""
+
+    _sessions: dict[str, Session] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def __contains__(self, leg: str) -> bool:
+        return leg in self._sessions
+
+    def get(self, leg: str) -> Session | None:
+        """The session of that leg."""
+        return self._sessions.get(leg)
+
+    def find(self, target: str, supervisor: Extension) -> Session | None:
+        """The live session of this supervisor on this target."""
+        same = (
+            session
+            for session in self
+            if (session.target, session.supervisor) == (target, supervisor)
+            and session.verdict is None
+        )
+        return next(same, None)
+
+    def open(self, session: Session) -> None:
+        """Write down a new session. Raises IllegalMove when its leg is known already."""
+        if session.leg in self._sessions:
+            raise IllegalMove(f"{session.leg} exists")
+        self._sessions[session.leg] = session
+
+    def move(
+        self, session: Session, sign: Sign, now: float, reason: Reason | None = None
+    ) -> Session:
+        """Take a session along by one sign and return what it is now.
+
+        ``reason`` goes with ``Sign.ENDED``. Raises IllegalMove, with nothing changed.
+        """
+        current = self._sessions.get(session.leg)
+        if current is None or (current.state, sign) not in MOVES:
+            state = current.state if current else State.ENDED
+            raise IllegalMove(f"{session.leg} is {state.value}: not {sign.name}")
+        state = MOVES[current.state, sign]
+        moved = replace(current, state=state, deadline=_deadline(current, state, now))
+        if state is State.ENDED:
+            del self._sessions[session.leg]
+            return replace(moved, reason=reason or Reason.FAILED)
+        self._sessions[session.leg] = moved
+        return moved
+
+    def condemn(self, session: Session, verdict: Reason, now: float) -> Session | None:
+        """Note that the bridge ends a session, and why; None when it had been said before."""
+        current = self._sessions.get(session.leg)
+        if current is None or current.verdict is not None:
+            return None
+        condemned = replace(current, verdict=verdict, deadline=now + DEADLINE_SLACK)
+        self._sessions[session.leg] = condemned
+        return condemned
+
+    def postpone(self, session: Session, deadline: float) -> None:
+        """Give a session, if it still lives, another moment for its next sign."""
+        current = self._sessions.get(session.leg)
+        if current is not None:
+            self._sessions[session.leg] = replace(current, deadline=deadline)
+
+    def due(self, now: float) -> list[Session]:
+        """Sessions whose deadline has passed."""
+        return [s for s in self if s.deadline is not None and s.deadline <= now]
+
+    def next_deadline(self) -> float | None:
+        """When to look for due sessions next."""
+        return min((s.deadline for s in self if s.deadline is not None), default=None)
+
+
+def _deadline(session: Session, state: State, now: float) -> float | None:
+    if state is session.state or session.verdict is not None:
+        return session.deadline
+    if state in (State.ANSWERED, State.DETACHED):
+        return now + DEADLINE_SLACK
+    return None if state is State.ATTACHED else session.deadline
