@@ -1,0 +1,348 @@
+"""The link to Asterisk's manager interface: connect, log in, fetch the picture, notice silence.
+
+The only importer of panoramisk. It makes no decisions: events go to a listener, the PBX's own
+list follows every gap, and an action is sent once or not at all. What panoramisk would do
+otherwise (reconnect on its own, send again, wait without end, decode before it looks) is taken
+over here through its protocol factory and a subclass of its manager.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import panoramisk
+from panoramisk.actions import Action as WireAction
+from panoramisk.ami_protocol import AMIProtocol
+from panoramisk.message import Message
+
+from bridge import actions, events
+from bridge.actions import Action, Answer
+from bridge.errors import PbxUnavailable
+from bridge.events import Event, Listed
+
+log = logging.getLogger(__name__)
+
+END = b"\r\n\r\n"
+MAX_MESSAGE = 1 << 20
+"""Bytes a message may have before the peer is taken for something that is no Asterisk."""
+
+_NEVER = 10**6
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 0.8
+_LONGEST_PAUSE_REFUSED = 30.0
+
+
+class Listener(Protocol):
+    """Who is told what happens on the PBX."""
+
+    def on_event(self, event: Event) -> None:
+        """One event, in the order of arrival."""
+
+    def on_restored(self, listing: Sequence[Listed], holding: Sequence[str]) -> None:
+        """Everything there is on the PBX; later events continue from there."""
+
+    def on_lost(self) -> None:
+        """The link is gone."""
+
+
+class _Nobody:
+    """The listener before there is one."""
+
+    def on_event(self, event: Event) -> None: ...
+
+    def on_restored(self, listing: Sequence[Listed], holding: Sequence[str]) -> None: ...
+
+    def on_lost(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the manager interface is and how to log in; ``secret`` stays out of every text."""
+
+    host: str
+    port: int
+    username: str
+    secret: str = field(repr=False)
+
+
+class LoginRefused(Exception):
+    """The PBX does not accept the user name and secret."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An action on its way: its answer, and for a list the items so far."""
+
+    action: WireAction
+    complete: str | None
+    answer: Answer | None = None
+    items: list[Mapping[str, str]] = field(default_factory=list)
+
+
+class _Wire(AMIProtocol):  # type: ignore[misc]
+    """Bytes to messages. Splits first and decodes whole messages, so no character is ever cut."""
+
+    def __init__(self, deliver: Callable[[Event], None]) -> None:
+        self._deliver = deliver
+        self._rest = b""
+        self._pending: dict[str, _Pending] = {}
+        self._lists = 0
+        self.version: str | None = None
+        self.heard = time.monotonic()
+
+    def send(self, data: Mapping[str, str], as_list: object = None) -> asyncio.Future[Any]:
+        """Write an action; the future gives panoramisk's Message, or an Answer for our own."""
+        action = data if isinstance(data, WireAction) else WireAction(data)
+        complete = as_list if isinstance(as_list, str) else None
+        self._pending[action.id] = _Pending(action, complete)
+        self._lists += complete is not None
+        self.transport.write(str(action).encode())
+        future: asyncio.Future[Any] = action.future
+        future.add_done_callback(lambda _: self._settle(action.id))
+        return future
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what the socket gave, cut anywhere."""
+        if self.closed:
+            return
+        self.heard = time.monotonic()
+        *messages, self._rest = (self._rest + data).split(END)
+        for message in messages:
+            self._take(message)
+        if len(self._rest) > MAX_MESSAGE:
+            log.error("the AMI sent %d bytes that are no message; the link is closed", MAX_MESSAGE)
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed, by whomever."""
+        self.close()
+        if self.factory is not None:
+            self.factory.connection_lost(exc)
+
+    def close(self) -> None:
+        """Close the socket; every action still unanswered fails, none is ever sent again."""
+        self.closed = True
+        self.transport.abort()
+        for pending in list(self._pending.values()):
+            if not pending.action.future.done():
+                pending.action.future.set_exception(PbxUnavailable("The link to the PBX is lost."))
+
+    def _settle(self, action_id: str) -> None:
+        pending = self._pending.pop(action_id, None)
+        if pending is not None:
+            self._lists -= pending.complete is not None
+
+    def _take(self, message: bytes) -> None:
+        if self.version is None:
+            banner, _, message = message.partition(b"\r\n")
+            self.version = banner.decode("ascii", "replace").partition("/")[2]
+        name = events.name_of(message)
+        if name is None:
+            self._response(events.headers_of(message))
+        elif name in events.WANTED:
+            event = events.parse(message)
+            if event is not None:
+                self._deliver(event)
+        elif self._lists:
+            self._item(name, events.headers_of(message))
+        elif name == "Shutdown":
+            log.warning("the PBX shuts down")
+            self.close()
+
+    def _response(self, headers: dict[str, str]) -> None:
+        pending = self._pending.get(headers.get("ActionID", ""))
+        if pending is None or pending.action.future.done():
+            return
+        answer = Answer(
+            headers.get("Response") in Message.success_responses,
+            headers.get("Message", ""),
+            headers,
+        )
+        if pending.complete and answer.success:
+            pending.answer = answer
+        else:
+            pending.action.future.set_result(answer)
+
+    def _item(self, name: str, headers: dict[str, str]) -> None:
+        pending = self._pending.get(headers.get("ActionID", ""))
+        if pending is None or pending.answer is None:
+            return
+        if name != pending.complete:
+            pending.items.append(headers)
+        elif not pending.action.future.done():
+            answer = pending.answer._replace(items=tuple(pending.items))
+            pending.action.future.set_result(answer)
+
+
+class _Manager(panoramisk.Manager):  # type: ignore[misc]
+    """One connection of panoramisk's manager; when it ends, the link decides what comes next."""
+
+    def connection_made(self, f: asyncio.Future[Any]) -> None:
+        if not f.cancelled() and f.exception() is None:
+            super().connection_made(f)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connected = False
+        self.loop.call_soon(self.on_disconnect, self, exc)
+
+    def login(self, future: asyncio.Future[Answer]) -> bool:
+        if not future.cancelled() and future.exception() is None:
+            self.authenticated = future.result().success
+        return self.authenticated
+
+
+class Link:
+    """The link to one PBX: found again after every loss, and never older than its last word.
+
+    ``silence`` is how many seconds the PBX may say nothing, not even to a ping, and
+    ``action_timeout`` how many an answer may take.
+    """
+
+    def __init__(
+        self, address: Address, *, silence: float = 5.0, action_timeout: float = 5.0
+    ) -> None:
+        self._address = address
+        self._silence = silence
+        self._action_timeout = action_timeout
+        self._listener: Listener = _Nobody()
+        self._wire: _Wire | None = None
+        self._held_back: list[Event] | None = None
+        self._complaint = ""
+        self._pause = _FIRST_PAUSE
+
+    async def run(self, listener: Listener) -> None:
+        """Keep the link up until cancelled, and tell the listener everything."""
+        self._listener = listener
+        while True:
+            longest = _LONGEST_PAUSE
+            try:
+                await self._session()
+            except LoginRefused as error:
+                longest = _LONGEST_PAUSE_REFUSED
+                self._complain(str(error))
+            except (OSError, TimeoutError, PbxUnavailable) as error:
+                self._complain(f"no link to the PBX at {self._where()}: {_words(error)}")
+            self._pause = min(self._pause * 2, longest)
+            await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
+
+    async def send(self, action: Action) -> Answer:
+        """Send an action, once, and return the answer.
+
+        Raises PbxUnavailable at once while the link is down or when it goes, and after the
+        action's timeout; whether the PBX carried it out is then unknown.
+        """
+        wire = self._wire
+        if wire is None or wire.closed:
+            raise PbxUnavailable
+        try:
+            async with asyncio.timeout(self._action_timeout):
+                answer: Answer = await wire.send(action.headers, action.complete)
+        except TimeoutError:
+            raise PbxUnavailable(f"The PBX did not answer {action.name} in time.") from None
+        return answer
+
+    async def _session(self) -> None:
+        """One connection from its beginning to its end."""
+        over = asyncio.Event()
+        manager = _Manager(
+            host=self._address.host,
+            port=self._address.port,
+            username=self._address.username,
+            secret=self._address.secret,
+            events="call",
+            loop=asyncio.get_running_loop(),
+            protocol_factory=lambda: _Wire(self._deliver),
+            ping_delay=_NEVER,
+            forgetable_actions=(),
+            on_disconnect=lambda *_: over.set(),
+            log=log,
+        )
+        try:
+            await self._open(manager)
+            await self._restore()
+            await self._watch(over)
+        finally:
+            self._shut(manager)
+
+    async def _open(self, manager: _Manager) -> None:
+        self._held_back = []
+        async with asyncio.timeout(self._action_timeout):
+            await manager.connect()
+            answer: Answer = await manager.authenticated_future
+        if not answer.success:
+            raise LoginRefused(
+                f"the PBX at {self._where()} refuses the AMI login of"
+                f" {self._address.username}: {answer.message}; check BRIDGE_AMI_USERNAME,"
+                " BRIDGE_AMI_SECRET and the permit lines of that user in manager.conf"
+            )
+        self._wire = manager.protocol
+
+    async def _restore(self) -> None:
+        """Fetch the whole picture; what happens meanwhile is held back and follows."""
+        channels = await self._list(actions.list_channels())
+        bridges = await self._list(actions.list_bridges())
+        holding = [item["BridgeUniqueid"] for item in bridges if events.is_holding(item)]
+        listing = [events.listed(item) for item in channels if "Uniqueid" in item]
+        self._listener.on_restored(listing, holding)
+        held_back, self._held_back = self._held_back or [], None
+        for event in held_back:
+            self._deliver(event)
+        log.info("linked to the PBX at %s", self._where())
+        self._complaint = ""
+        self._pause = _FIRST_PAUSE
+
+    async def _list(self, action: Action) -> Sequence[Mapping[str, str]]:
+        answer = await self.send(action)
+        if not answer.success:
+            raise LoginRefused(
+                f"the PBX refuses {action.name}: {answer.message}; the AMI user needs"
+                " read=call and write=originate,call,reporting"
+            )
+        return answer.items
+
+    async def _watch(self, over: asyncio.Event) -> None:
+        """Wait for the end of the connection, and end it when it says nothing."""
+        while not over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._silence / 4):
+                    await over.wait()
+                    break
+            quiet = time.monotonic() - self._wire.heard if self._wire else 0.0
+            if quiet > self._silence / 2:
+                async with asyncio.timeout(self._silence / 4):
+                    await self.send(actions.ping())
+        raise PbxUnavailable("the connection was closed")
+
+    def _shut(self, manager: _Manager) -> None:
+        wire, self._wire, self._held_back = self._wire, None, None
+        manager.close()
+        if wire is not None:
+            self._listener.on_lost()
+
+    def _deliver(self, event: Event) -> None:
+        if self._held_back is not None:
+            self._held_back.append(event)
+            return
+        # The one guard around the listener: a fault in it must not cost the rest of the read.
+        try:
+            self._listener.on_event(event)
+        except Exception:
+            log.exception("an event of kind %s could not be taken in", type(event).__name__)
+
+    def _complain(self, complaint: str) -> None:
+        """Say what is wrong once, not with every attempt."""
+        if complaint != self._complaint:
+            log.error("%s; trying on", complaint)
+        self._complaint = complaint
+
+    def _where(self) -> str:
+        return f"{self._address.host}:{self._address.port}"
+
+
+def _words(error: Exception) -> str:
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else repr(error))

@@ -1,0 +1,234 @@
+"""Joins what clients ask to what the PBX does: one picture and the whispers of one PBX.
+
+Requests come in as plain calls, events as they are read. Nothing here knows HTTP or the AMI wire.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from bridge import actions
+from bridge.calls import Call, Channel, Picture
+from bridge.directory import Directory
+from bridge.errors import (
+    InternalServerError,
+    PbxUnavailable,
+    PhoneCallInvalid,
+    PrivateInvalid,
+    SendCallToInvalid,
+    ViewInvalid,
+)
+from bridge.events import Event, Listed
+from bridge.model import (
+    WHISPER_LEG_PREFIX,
+    CallerId,
+    Extension,
+    Flow,
+    PhoneCall,
+    PhoneCallView,
+    Principal,
+    Status,
+)
+from bridge.uapi import WhisperForm
+from bridge.views import owner_of, phone_call, view_id, whisper_target
+from bridge.whisper import DEADLINE_SLACK, Reason, Session, State
+from bridge.whispering import Pbx, Whispering
+
+log = logging.getLogger(__name__)
+
+_WHY_NOT_CALLED = {
+    "UNAVAILABLE": "The phone of sendCallTo is not registered with the PBX.",
+    "INVALID": "The PBX does not know the phone of sendCallTo.",
+}
+
+
+class Service:
+    """Calls and whispers of one PBX.
+
+    ``pbx_name`` goes into the ids of calls. ``wall`` gives epoch seconds, ``steady`` seconds that
+    never jump.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        pbx: Pbx,
+        pbx_name: str,
+        *,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.picture = Picture(pbx_name, directory.by_endpoint)
+        self.whispering = Whispering(pbx, self.picture, steady)
+        self._directory = directory
+        self._pbx = pbx
+        self._complete = False
+        self._wall, self._steady = wall, steady
+
+    async def close(self) -> None:
+        """Stop everything under way here; whispers in force go on in the PBX."""
+        self._complete = False
+        await self.whispering.close()
+
+    # What clients ask
+
+    def list_calls(self, extensions: Sequence[Extension]) -> list[PhoneCall]:
+        """The calls in which one of these extensions takes part.
+
+        Raises PbxUnavailable while the picture is not complete.
+        """
+        self._require_picture()
+        shown = (self._show(call) for call in self.picture.calls() if _involves(call, extensions))
+        return [call for call in shown if call is not None]
+
+    def find_call(self, extensions: Sequence[Extension], call_id: str) -> PhoneCall | None:
+        """The call with that id, if one of these extensions takes part in it.
+
+        Raises PbxUnavailable while the picture is not complete.
+        """
+        self._require_picture()
+        call = self.picture.call(call_id)
+        return self._show(call) if call and _involves(call, extensions) else None
+
+    async def whisper(
+        self,
+        principal: Principal,
+        extensions: Sequence[Extension],
+        call_id: str,
+        form: WhisperForm,
+    ) -> PhoneCall | None:
+        """Have an extension whisper to one of ``extensions`` on a call.
+
+        Returns the call once the supervisor's phone is being called, or None when the call ended
+        first. The same whisper again, while its phone rings or it is in force, is the same one.
+        Raises the BadRequest of the first wrong field in the order of the specification's error
+        table, and PbxUnavailable.
+        """
+        self._require_picture()
+        # Read in the order of the error table: each field raises its own error.
+        seconds, caller_id = form.wait_for_pickup, form.caller_id
+        call = self.picture.call(call_id)
+        if call is None or not _involves(call, extensions):
+            raise PhoneCallInvalid
+        target = _target(call, call_id, form.view_id, extensions)
+        private = form.private
+        supervisor = self._supervisor(principal, call, target, form.send_call_to)
+        session = self.whispering.book.find(target.uniqueid, supervisor)
+        if session is None:
+            session = self._begin(call_id, target, supervisor, caller_id, seconds, private=private)
+        elif session.private != private:
+            raise PrivateInvalid("This whisper is under way with another value of private.")
+        session = await self.whispering.first_sign(session)
+        await self._raise_failure(session)
+        shown = self.picture.call(call_id)
+        return self._show(shown) if shown else None
+
+    # What the PBX says
+
+    def on_event(self, event: Event) -> None:
+        """Take in one event, in the order of arrival."""
+        self.picture.feed(event, self._wall())
+        self.whispering.on_event(event)
+
+    def on_restored(self, listing: Sequence[Listed], holding: Iterable[str]) -> None:
+        """Take in the PBX's own list of channels and holding bridges: the picture is complete."""
+        self.picture.reconcile(listing, holding, self._wall())
+        self.whispering.reconcile({item.channel.uniqueid: item for item in listing})
+        self._complete = True
+        log.info(
+            "the picture of the PBX is complete: %d channels, %d calls",
+            len(self.picture.channels),
+            len(self.picture.calls()),
+        )
+
+    def on_lost(self) -> None:
+        """The link is gone: nothing is known for sure until it is back."""
+        self._complete = False
+
+    # Whispers
+
+    def _begin(
+        self,
+        call_id: str,
+        target: Channel,
+        supervisor: Extension,
+        caller_id: CallerId | None,
+        seconds: int,
+        *,
+        private: bool,
+    ) -> Session:
+        session = Session(
+            leg=WHISPER_LEG_PREFIX + secrets.token_hex(10),
+            target=target.uniqueid,
+            call_id=call_id,
+            extension=owner_of(target),
+            supervisor=supervisor,
+            caller_id=caller_id or supervisor.caller_id,
+            private=private,
+            deadline=self._steady() + seconds + DEADLINE_SLACK,
+        )
+        self.whispering.begin(session, seconds)
+        return session
+
+    async def _raise_failure(self, session: Session) -> None:
+        match session.reason or session.verdict:
+            case Reason.REFUSED:
+                raise SendCallToInvalid(await self._why_not_called(session.supervisor))
+            case Reason.LINK_LOST:
+                raise PbxUnavailable
+            case Reason.FAILED:
+                raise InternalServerError(
+                    "The PBX refused the whisper; the service's log says why."
+                )
+
+    async def _why_not_called(self, supervisor: Extension) -> str:
+        unknown = "The PBX cannot call the phone of sendCallTo."
+        try:
+            answer = await self._pbx.send(actions.device_state(supervisor.endpoint))
+        except PbxUnavailable:
+            return unknown
+        return _WHY_NOT_CALLED.get(answer.headers.get("Value", ""), unknown)
+
+    def _supervisor(
+        self, principal: Principal, call: Call, target: Channel, number: str
+    ) -> Extension:
+        supervisor = self._directory.terminal_for(owner_of(target), principal, number)
+        if any(leg.extension == supervisor for leg in call.views()):
+            raise SendCallToInvalid("The extension of sendCallTo is a party of the call.")
+        return supervisor
+
+    # What is shown
+
+    def _require_picture(self) -> None:
+        if not self._complete:
+            raise PbxUnavailable("The picture of the PBX is not complete yet.")
+
+    def _show(self, call: Call) -> PhoneCall | None:
+        return phone_call(call, self._whisper_view)
+
+    def _whisper_view(self, leg: Channel) -> PhoneCallView | None:
+        session = self.whispering.book.get(leg.uniqueid)
+        if session is None or session.state is not State.ATTACHED:
+            return None
+        return PhoneCallView(
+            id=view_id(leg.view),
+            extension=session.extension.number,
+            source=(session.supervisor.number,),
+            destination=(session.extension.number,),
+            caller_id=session.caller_id,
+            flow=Flow.LOCAL,
+            status=Status.ON_CALL,
+            answered=leg.spying,
+        )
+
+
+def _involves(call: Call, extensions: Sequence[Extension]) -> bool:
+    return any(leg.extension in extensions for leg in call.views())
+
+
+def _target(call: Call, known_as: str, view: str, extensions: Sequence[Extension]) -> Channel:
+    number = int(view)
+    if view_id(number) != view:
+        raise ViewInvalid
+    return whisper_target(call.view(known_as, number), extensions)
