@@ -116,6 +116,8 @@ class Observer:
             await asyncio.wait_for(self._writer.wait_closed(), 1)
 
     async def _ask(self, name: str, **headers: str) -> Message:
+        if self._reading.done():
+            raise LabError("AMI has gone")
         self._sent += 1
         action_id = f"lab-{self._sent}"
         fields = {"Action": name, "ActionID": action_id, **headers}

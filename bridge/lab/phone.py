@@ -1,49 +1,23 @@
-"""A real SIP softphone that plays a tone into its microphone and records what it hears.
-
-It is baresip, told what to do over its ctrl_tcp interface: JSON in netstrings, one connection
-(baresip 1.0.0, modules/ctrl_tcp/ctrl_tcp.c).
-"""
+"""A real SIP softphone, baresip, that plays a tone as its microphone and records what it hears."""
 
 import asyncio
 import contextlib
-import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
+from urllib.parse import quote
 
-from bridge.lab import processes
+from bridge.lab import processes, tones
+from bridge.lab.control import Control, PhoneEvent
 from bridge.lab.errors import LabError
 from bridge.lab.packages import BaresipBuild
-from bridge.lab.ports import free_tcp, free_udp
+from bridge.lab.ports import free_ports, free_tcp
 from bridge.lab.waiting import Journal
 
-_ANSWER_LIMIT = 5.0
 _CALLED = ("CALL_INCOMING", "CALL_ESTABLISHED")
-
-
-@dataclass(frozen=True)
-class PhoneEvent:
-    """Something baresip reported.
-
-    Attributes:
-        at: when, on `time.monotonic()`.
-        type: baresip's name for it, e.g. `CALL_INCOMING` or `REGISTER_OK`.
-        call_id: the SIP Call-ID, if it is about a call.
-        direction: `incoming` or `outgoing`, if it is about a call.
-        number: the other party's number as this phone shows it.
-        name: the other party's name as this phone shows it.
-        param: what more there is, e.g. the reason of `CALL_CLOSED`.
-    """
-
-    at: float
-    type: str
-    call_id: str = ""
-    direction: str = ""
-    number: str = ""
-    name: str = ""
-    param: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +76,9 @@ class Phone:
         self._sip_port = sip_port
         self._max_calls = max_calls
         self._process: asyncio.subprocess.Process | None = None
-        self._control: _Control | None = None
+        self._control: Control | None = None
+        self._house: asyncio.Task[None] | None = None
+        self._started = 0
 
     async def __aenter__(self) -> Self:
         """Start the phone."""
@@ -128,31 +104,32 @@ class Phone:
         """
         control_port = free_tcp()
         self._write_files(control_port)
-        self._process = await processes.spawn(
-            (*self._build.command, "-f", str(self._directory)),
-            cwd=self._directory,
-            env=self._build.env,
-            output=self._log,
-        )
+        self._started = self.events.mark()
+        self._house = asyncio.create_task(self._keep_house())
         try:
-            self._control = await _Control.connect(control_port, self.events, self._alive)
+            # -s: the SIP messages are logged as well; `introduce` reads them.
+            self._process = await processes.spawn(
+                (*self._build.command, "-f", str(self._directory), "-s"),
+                cwd=self._directory,
+                env={**self._build.env, "TZ": "UTC0"},
+                output=self._log,
+            )
+            self._control = await Control.connect(
+                control_port, self.events, still_alive=self._still_alive
+            )
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """End it; baresip hangs up and unregisters on its way out."""
-        if self._control is not None:
-            await self._control.close()
-            self._control = None
+        await self._let_go()
         if self._process is not None:
             await processes.stop(self._process, patience=2)
 
     async def kill(self) -> None:
         """End it at once, as if its cable were pulled: nothing is hung up or unregistered."""
-        if self._control is not None:
-            await self._control.close()
-            self._control = None
+        await self._let_go()
         if self._process is not None and self._process.returncode is None:
             await processes.kill(self._process)
 
@@ -172,47 +149,73 @@ class Phone:
             LabError: it was refused or not answered.
         """
         # It may have registered before we were connected: then only `reginfo` knows.
-        if "OK" not in await self._do("reginfo"):
-            await self.event("REGISTER_OK", within=within)
+        if "OK" not in await self.do("reginfo"):
+            await self.event("REGISTER_OK", within=within, since=self._started)
 
     # What one does with a phone
 
     async def dial(self, number: str) -> None:
         """Call a number through Asterisk; returns at once."""
-        await self._do("dial", self._uri(number))
+        await self.do("dial", self._uri(number))
 
     async def pick_up(self) -> None:
         """Answer the call that rings."""
-        await self._do("accept")
+        await self.do("accept")
 
     async def hang_up(self) -> None:
         """End the current call; one that still rings is refused as busy (486)."""
-        await self._do("hangup")
+        await self.do("hangup")
 
     async def hold(self) -> None:
         """Put the current call on hold."""
-        await self._do("hold")
+        await self.do("hold")
 
     async def resume(self) -> None:
         """Take the current call off hold."""
-        await self._do("resume")
+        await self.do("resume")
 
     async def transfer(self, number: str) -> None:
         """Send the other party of the current call to a number, unannounced (SIP REFER)."""
-        await self._do("transfer", self._uri(number))
+        await self.do("transfer", self._uri(number))
+
+    async def introduce(self, held: str, consulted: str) -> None:
+        """Join the parties of our two calls and leave (attended transfer, RFC 3891 and RFC 5589).
+
+        Args:
+            held: the Call-ID of the call with the party to be handed over.
+            consulted: the Call-ID of the call with the party who takes over.
+
+        Raises:
+            LabError: there is no such call.
+        """
+        number, mine, other = self._dialog(consulted)
+        replaces = quote(f"{consulted};to-tag={other};from-tag={mine}", safe="")
+        await self.choose(held)
+        await self.do("transfer", f"{self._uri(number)}?Replaces={replaces}")
+
+    async def choose(self, call_id: str) -> None:
+        """Make one of several calls the current one, by its Call-ID.
+
+        Raises:
+            LabError: there is no such call.
+        """
+        if "not found" in await self.do("callfind", call_id):
+            raise LabError(f"{self.number} has no call {call_id}")
 
     async def press(self, keys: str) -> None:
         """Press keys during the current call (`0`-`9`, `*`, `#`), sent as RFC 4733 events."""
         for key in keys:
-            await self._do("sndcode", key)
+            await self.do("sndcode", key)
 
     async def do(self, command: str, params: str = "") -> str:
-        """Run any other command of baresip's menu and return what it printed.
+        """Run any command of baresip's menu and return what it printed.
 
         Raises:
             LabError: baresip refused it or has gone.
         """
-        return await self._do(command, params)
+        if self._control is None:
+            raise LabError(f"{self.number} is not started")
+        return await self._control.do(command, params)
 
     # What the phone shows
 
@@ -254,10 +257,9 @@ class Phone:
 
     @property
     def recordings(self) -> list[Path]:
-        """What it heard, one WAV file per call (and per change of codec), oldest first.
+        """What it heard, oldest first: a WAV file per call, and a new one when it holds a call.
 
-        Raises:
-            LabError: baresip names them by the second; two calls in one second share one.
+        baresip names them by the second: of two calls begun in one second only the later is there.
         """
         return sorted(self._directory.glob("dump-*-dec.wav"))
 
@@ -275,6 +277,32 @@ class Phone:
 
     # Inside
 
+    async def _let_go(self) -> None:
+        if self._house is not None:
+            self._house.cancel()
+            await asyncio.gather(self._house, return_exceptions=True)
+            self._house = None
+        if self._control is not None:
+            await self._control.close()
+            self._control = None
+
+    async def _keep_house(self) -> None:
+        while True:
+            _forbid_own_voice(self._directory)
+            for recording in self.recordings:
+                tones.forget(recording, _KEPT_SECONDS)
+            await asyncio.sleep(_HOUSE_EVERY)
+
+    def _dialog(self, call_id: str) -> tuple[str, str, str]:
+        """Return of a call: the other's number, our and the other's SIP tag."""
+        log = self._log.read_text(errors="replace")
+        for answer in re.findall(r"^SIP/2\.0 200 .*?^\r?$", log, re.DOTALL | re.MULTILINE):
+            if f"\nCall-ID: {call_id}" in answer and " INVITE" in answer:
+                caller, called = _party(answer, "From"), _party(answer, "To")
+                me, other = (caller, called) if caller[0] == self.number else (called, caller)
+                return other[0], me[1], other[1]
+        raise LabError(f"{self.number} has no answered call {call_id}")
+
     @property
     def _log(self) -> Path:
         return self._directory / "log"
@@ -282,12 +310,7 @@ class Phone:
     def _uri(self, number: str) -> str:
         return f"sip:{number}@127.0.0.1:{self._sip_port}"
 
-    async def _do(self, command: str, params: str = "") -> str:
-        if self._control is None:
-            raise LabError(f"{self.number} is not started")
-        return await self._control.do(command, params)
-
-    def _alive(self) -> None:
+    def _still_alive(self) -> None:
         if self.pid:
             return
         end = processes.last_lines(self._log.read_text(errors="replace"), 12)
@@ -295,7 +318,8 @@ class Phone:
 
     def _write_files(self, control_port: int) -> None:
         settings = _CONFIG.format(
-            sip=free_udp(),
+            # It also listens for SIP over TLS, on the port after this one.
+            sip=free_ports(2),
             control=control_port,
             tone=self.tone_hz,
             max_calls=self._max_calls,
@@ -308,6 +332,37 @@ class Phone:
             (self._directory / "config").write_text(settings)
         except OSError as error:
             raise LabError(f"cannot write to {self._directory}: {error}") from error
+
+
+_KEPT_SECONDS = 600.0
+_HOUSE_EVERY = 5.0
+
+
+def _forbid_own_voice(directory: Path) -> None:
+    """Make baresip fail to record what the phone says, for the next seconds.
+
+    Its recorder has two halves, and when the phone puts a call on hold baresip drops the half for
+    what is heard, and sets up both again only if there is neither (1.0.0, src/audio.c,
+    audio_decoder_set and aufilt_setup). So the other half must never come to be: a directory
+    stands where its file would be, which is named after the second it starts in.
+    """
+    now = int(time.time())
+    ahead = range(now - 1, now + 3 * int(_HOUSE_EVERY))
+    names = [time.strftime("dump-%Y-%m-%d-%H-%M-%S-enc.wav", time.gmtime(t)) for t in ahead]
+    for old in directory.glob("dump-*-enc.wav"):
+        if old.name not in names and old.is_dir():
+            old.rmdir()
+    for name in names:
+        with contextlib.suppress(FileExistsError):
+            (directory / name).mkdir()
+
+
+def _party(message: str, header: str) -> tuple[str, str]:
+    """Return number and tag of a From or To header of a SIP message."""
+    found = re.search(rf"^{header}:.*?sip:([^@>]*)@.*;tag=([^;\s]+)", message, re.MULTILINE)
+    if found is None:
+        raise LabError(f"no {header} with a tag in what baresip logged")
+    return found.group(1), found.group(2)
 
 
 # ausine knows only 48 kHz stereo, but goes on for ever; aufile would load the whole file at each
@@ -328,7 +383,7 @@ auplay_srate 8000
 auplay_channels 1
 audio_buffer 20-160
 rtp_ports 40000-49999
-jitter_buffer_delay 1-10
+jitter_buffer_delay 0-0
 snd_path .
 menu_bell no
 ringback_disabled yes
@@ -343,89 +398,3 @@ module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
 """
-
-
-class _Control:
-    """The connection to a phone's ctrl_tcp."""
-
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        events: Journal[PhoneEvent],
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._events = events
-        self._responses: Journal[dict[str, Any]] = Journal()
-        self._sent = 0
-        self._reading = asyncio.create_task(self._read())
-
-    @classmethod
-    async def connect(
-        cls, port: int, events: Journal[PhoneEvent], check: Any, limit: float = 10
-    ) -> "_Control":
-        try:
-            async with asyncio.timeout(limit):
-                while True:
-                    check()
-                    with contextlib.suppress(OSError):
-                        return cls(*await asyncio.open_connection("127.0.0.1", port), events)
-                    await asyncio.sleep(0.01)
-        except TimeoutError as error:
-            raise LabError(f"baresip does not listen after {limit:g} s") from error
-
-    async def do(self, command: str, params: str) -> str:
-        self._sent += 1
-        token = str(self._sent)
-        fields = {"command": command, "token": token, **({"params": params} if params else {})}
-        text = json.dumps(fields).encode()
-        self._writer.write(b"%d:%s," % (len(text), text))
-        try:
-            await asyncio.wait_for(self._writer.drain(), _ANSWER_LIMIT)
-        except (OSError, TimeoutError) as error:
-            raise LabError(f"baresip has gone: {error}") from error
-        response = await self._responses.wait(
-            lambda r: r.get("token") == token,
-            f"baresip's answer to {command}",
-            within=_ANSWER_LIMIT,
-        )
-        if not response["ok"]:
-            raise LabError(f"baresip refused {command}: {response['data'].strip()}")
-        return str(response["data"])
-
-    async def close(self) -> None:
-        self._reading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._reading
-        self._writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            await asyncio.wait_for(self._writer.wait_closed(), 1)
-
-    async def _read(self) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                size = int((await self._reader.readuntil(b":"))[:-1])
-                text = await self._reader.readexactly(size + 1)
-                self._deliver(json.loads(text[:-1].decode(errors="replace")))
-
-    def _deliver(self, message: dict[str, Any]) -> None:
-        if message.get("response"):
-            self._responses.add(message)
-            return
-        self._events.add(
-            PhoneEvent(
-                at=time.monotonic(),
-                type=message.get("type", ""),
-                call_id=message.get("id", ""),
-                direction=message.get("direction", ""),
-                number=_user(message.get("peeruri", "")),
-                name=message.get("peerdisplayname", ""),
-                param=message.get("param", ""),
-            )
-        )
-
-
-def _user(uri: str) -> str:
-    """Return who a SIP URI names: of `sip:0003*210@127.0.0.1:5060` it is `0003*210`."""
-    return uri.partition(":")[2].partition("@")[0]

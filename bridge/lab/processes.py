@@ -88,6 +88,7 @@ async def run(
     limit: float,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    may_fail: bool = False,
 ) -> str:
     """Run a program to its end and return what it printed.
 
@@ -96,11 +97,11 @@ async def run(
         limit: seconds it may take.
         env: what is added to our environment.
         cwd: the directory it runs in; ours if not given.
+        may_fail: whether its exit status does not matter.
 
     Raises:
         LabError: it cannot be run, took too long or failed; the message ends with its last words.
     """
-    name = " ".join(command[:2])
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -116,12 +117,12 @@ async def run(
     try:
         out, err = await asyncio.wait_for(process.communicate(), limit)
     except TimeoutError as error:
-        raise LabError(f"{name} did not end within {limit:.0f} s") from error
+        raise LabError(f"{command[0]} did not end within {limit:.0f} s") from error
     finally:
         if process.returncode is None:
             await kill(process)
-    if process.returncode != 0:
-        raise LabError(f"{name} failed:\n{last_lines(err.decode(errors='replace'), 6)}")
+    if process.returncode != 0 and not may_fail:
+        raise LabError(f"{command[0]} failed:\n{last_lines(err.decode(errors='replace'), 6)}")
     return out.decode(errors="replace")
 
 

@@ -36,15 +36,23 @@ class Server:
 
     @classmethod
     async def start(
-        cls, run_dir: Path, *, ami_port: int, ami_secret: str, directory: Path, **more: str
+        cls,
+        run_dir: Path,
+        *,
+        ami_port: int,
+        ami_secret: str,
+        directory: Path,
+        ready: bool = True,
+        **more: str,
     ) -> "Server":
-        """Start the service and wait until it answers anything but 503.
+        """Start the service and wait until it answers, anything but 503 if it is to be ready.
 
         Args:
             run_dir: where it may write; made if it is not there.
             ami_port: Asterisk's AMI port on 127.0.0.1.
             ami_secret: the secret of the AMI user `whisper-bridge`.
             directory: its directory of organizations, users, extensions and apps.
+            ready: whether to wait until its picture of the PBX is complete.
             more: further settings by their names.
 
         Raises:
@@ -59,7 +67,7 @@ class Server:
             **more,
         }
         server = cls(run_dir, env, free_tcp())
-        await server.boot()
+        await server.boot(ready=ready)
         return server
 
     async def __aenter__(self) -> Self:
@@ -75,14 +83,14 @@ class Server:
         """End the service."""
         await self.stop()
 
-    async def boot(self) -> None:
-        """Start the process, and wait until its picture of the PBX is complete."""
+    async def boot(self, *, ready: bool = True) -> None:
+        """Start the process and wait until it answers, anything but 503 if it is to be ready."""
         command = (*_COMMAND, "serve")
         self._process = await processes.spawn(
             command, cwd=self._run_dir, env=self._env, output=self.log
         )
         try:
-            await self._ready()
+            await self._answers((0,) if not ready else (0, 503))
         except BaseException:
             await self.stop()
             raise
@@ -114,11 +122,11 @@ class Server:
         command = (*_COMMAND, "token", client_id)
         return (await processes.run(command, limit=15, env=self._env)).strip()
 
-    async def _ready(self) -> None:
+    async def _answers(self, not_yet: tuple[int, ...]) -> None:
         try:
             async with asyncio.timeout(_READY_LIMIT), aiohttp.ClientSession() as http:
                 headers = {"Authorization": f"Bearer {await self.token('lab-app')}"}
-                while await self._status(http, headers) in (0, 503):
+                while await self._status(http, headers) in not_yet:
                     await asyncio.sleep(0.02)
         except TimeoutError as error:
             raise self._failed(f"is not ready after {_READY_LIMIT:g} s") from error

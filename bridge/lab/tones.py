@@ -5,6 +5,7 @@ frequencies are chosen so that the distortion that mu-law and mixing add to one 
 another, and so that none is a harmonic of another.
 """
 
+import ctypes
 import math
 import struct
 import wave
@@ -28,7 +29,10 @@ HEARD_DB = -25.0
 RATE = 8000
 """Samples per second, of the phones and of all their recordings."""
 _BYTES = 2
-_PATIENCE = 3.0
+
+_LIBC = ctypes.CDLL(None)
+_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # linux/falloc.h
+_FIRST_BLOCK = 4096  # has the header
 
 
 def write(path: Path, hz: float, seconds: float, *, dbfs: float = -6.0) -> None:
@@ -85,13 +89,16 @@ def length(recording: Path) -> float:
     return _data(recording)[1] / _BYTES / RATE
 
 
-async def fresh(recording: Path, seconds: float, *, since: float | None = None) -> float:
+async def fresh(
+    recording: Path, seconds: float, *, since: float | None = None, patience: float = 3.0
+) -> float:
     """Wait until a recording has grown, instead of guessing how long that takes.
 
     Args:
         recording: a WAV file that is being written.
         seconds: how much it shall have grown.
         since: from where, in seconds from its start; from its present end if not given.
+        patience: how many seconds longer than the sound itself it may take.
 
     Returns:
         Where the fresh part ends, in seconds from the start: `end` for `level`.
@@ -103,10 +110,28 @@ async def fresh(recording: Path, seconds: float, *, since: float | None = None) 
     await until(
         lambda: length(recording) >= end,
         f"{seconds:g} s of sound in {recording}",
-        within=max(0.0, end - length(recording)) + _PATIENCE,
+        within=max(0.0, end - length(recording)) + patience,
         every=0.02,
     )
     return end
+
+
+def forget(recording: Path, keep: float) -> None:
+    """Give the disk back what is older than the last `keep` seconds of a recording.
+
+    The file keeps its length, so that whoever writes or reads it notices nothing; the old sound
+    becomes silence. Where the file system cannot do that, nothing happens.
+    """
+    old = recording.stat().st_size - round(keep * RATE) * _BYTES
+    if old <= _FIRST_BLOCK:
+        return
+    with recording.open("r+b") as file:
+        _LIBC.fallocate(
+            file.fileno(),
+            _PUNCH_HOLE_KEEP_SIZE,
+            ctypes.c_int64(_FIRST_BLOCK),
+            ctypes.c_int64(old - _FIRST_BLOCK),
+        )
 
 
 def _data(recording: Path) -> tuple[int, int]:
