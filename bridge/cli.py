@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from bridge.ami import Address, Link
+from bridge.ami import Address, Link, trusting
 from bridge.api import Site, serving
 from bridge.directory import Directory, DirectoryError
 from bridge.keyring import KeyringError, signing_keys
@@ -85,14 +85,14 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _directory(settings: Settings) -> Directory:
     try:
-        text = settings.directory.read_text(encoding="utf-8")
+        text = settings.directory.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"BRIDGE_DIRECTORY cannot be read: {error}") from error
     return Directory.parse(text, settings.directory.name)
 
 
 async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> None:
-    link = Link(_address(settings))
+    link = Link(_address(settings), silence=settings.ami_silence)
     service = Service(directory, link, settings.pbx_name)
     site = Site(service, directory, tokens, settings.public_url)
     stop = _stop_signals()
@@ -111,7 +111,11 @@ async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> N
 
 def _address(settings: Settings) -> Address:
     secret = settings.ami_secret.get_secret_value()
-    return Address(settings.ami_host, settings.ami_port, settings.ami_username, secret)
+    try:
+        tls = trusting(settings.ami_ca) if settings.ami_tls else None
+    except OSError as error:
+        raise UsageError(f"BRIDGE_AMI_CA: {settings.ami_ca}: {error.strerror or error}") from error
+    return Address(settings.ami_host, settings.ami_port, settings.ami_username, secret, tls)
 
 
 @asynccontextmanager

@@ -27,12 +27,11 @@ The directory is one TOML document, read once and never changed::
 
 import re
 import tomllib
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Self, TypeVar
 
+from bridge.callerid import parse_caller_id
 from bridge.errors import AccessDenied, ExtensionInvalid, SendCallToInvalid, UserInvalid
 from bridge.model import (
     App,
@@ -44,9 +43,9 @@ from bridge.model import (
     Reach,
     User,
 )
+from bridge.toml_lines import TomlPath, did_you_mean, line_of, syntax_error
 
 T = TypeVar("T")
-TomlPath = tuple[str | int, ...]
 
 
 class DirectoryError(Exception):
@@ -209,61 +208,11 @@ def _prefix(number: str) -> str:
     return number.partition("*")[0]
 
 
-# Lines of a TOML document
-
-
-def line_of(text: str, path: TomlPath) -> int | None:
-    """Return the line (from 1) on which the value at ``path`` begins in the TOML ``text``.
-
-    A path that is not there gives the line of the closest table around it, an empty one None.
-    The value begins right after the longest run of whole statements that does not hold it, so
-    the parser itself finds it, however the document is written.
-    """
-    if not path:
-        return None
-    lines = text.replace("\r\n", "\n").split("\n")
-    line = bisect_left(range(len(lines)), True, key=lambda n: _holds(_head(lines, n), path))
-    return line if _holds(_head(lines, line), path) else line_of(text, path[:-1])
-
-
-def syntax_error(text: str, error: ValueError) -> tuple[int | None, str]:
-    """Return line and reason of an ``error`` of tomllib, which has both in its message only."""
-    reason, _, place = str(error).partition(" (at ")
-    if place.startswith("end of document"):
-        return text.count("\n") + 1, f"{reason} at the end of the document"
-    found = re.match(r"line (\d+)", place)
-    return (int(found[1]) if found else None), reason
-
-
-def _head(lines: list[str], count: int) -> dict[str, Any]:
-    """Parse the first ``count`` lines, and as many more as complete the last statement.
-
-    An array of several lines is complete at each line that a bracket could close.
-    """
-    for end in range(count, len(lines) + 1):
-        for closing in ("", "\n]"):
-            try:
-                return tomllib.loads("\n".join(lines[:end]) + closing)
-            except ValueError:
-                continue
-    return {}
-
-
-def _holds(value: Any, path: TomlPath) -> bool:
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return True
-
-
 # The four tables
 
 EXTENDED = re.compile(r"[0-9]+\*[0-9]+")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9_.*@+#:-]+")
-CALLER_ID = re.compile(r'([^<>"\\]*)<([0-9+*]+)>')
 Reader = Callable[[Any], str]
 
 
@@ -279,9 +228,10 @@ def _text(value: Any) -> str:
 
 
 def _caller_id(value: Any) -> str:
-    return _matching(CALLER_ID, "must have the form Name <number>, without control characters")(
-        value if isinstance(value, str) and value.isprintable() else None
-    )
+    try:
+        return str(parse_caller_id(value))
+    except ValueError:
+        raise ValueError("must have the form Name <number>, without control characters") from None
 
 
 def _matching(pattern: re.Pattern[str], reason: str) -> Reader:
@@ -302,12 +252,6 @@ def _one_of(words: Iterable[str]) -> Reader:
         raise ValueError(f"must be one of {', '.join(known)}{did_you_mean(value, known)}")
 
     return read
-
-
-def did_you_mean(word: Any, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'number'?`` if ``word`` is close to a known one, else nothing."""
-    close = get_close_matches(str(word), map(str, known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,8 +389,7 @@ def _label(table: _Table, item: Mapping[str, Any]) -> str:
 def _with_defaults(values: dict[str, str]) -> dict[str, str]:
     if "number" not in values:
         return values
-    number = values["number"]
-    return {"endpoint": f"PJSIP/{number}", "caller_id": f"<{number}>", **values}
+    return {"endpoint": f"PJSIP/{values['number']}", **values}
 
 
 def _refuse_twins(rows: Iterable[_Row], key: str) -> None:
@@ -468,13 +411,13 @@ def _extension(row: _Row, users: Mapping[str, User]) -> Extension:
         user=user,
         type=ExtensionType(row.values.get("type", ExtensionType.PHONE)),
         endpoint=row["endpoint"],
-        caller_id=_parsed_caller_id(row["caller_id"]),
+        caller_id=_shown_as(row),
     )
 
 
-def _parsed_caller_id(text: str) -> CallerId:
-    name, _, number = text.partition("<")
-    return CallerId(name.strip(), number.removesuffix(">"))
+def _shown_as(row: _Row) -> CallerId:
+    written = row.values.get("caller_id")
+    return CallerId("", row["number"]) if written is None else parse_caller_id(written)
 
 
 def _app(row: _Row, users: Mapping[str, User]) -> App:

@@ -22,12 +22,13 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.directory import did_you_mean, line_of, syntax_error
+from bridge.toml_lines import did_you_mean, line_of, syntax_error
 
 PREFIX: Final = "BRIDGE_"
 CONFIG: Final = "BRIDGE_CONFIG"
@@ -103,6 +104,10 @@ BaseUrl = Annotated[Line, AfterValidator(_base_url)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 
 
+_KINDS: Mapping[Any, str] = {bool: "must be true or false", float: "must be a number"}
+"""What a setting of that type must be, in an operator's words."""
+
+
 class Settings(BaseSettings):
     """What an operator can set; immutable. Made by ``load``."""
 
@@ -112,9 +117,14 @@ class Settings(BaseSettings):
     ami_port: int = Field(5038, ge=1, le=65535)
     ami_username: Line = "whisper-bridge"
     ami_secret: Secret
+    ami_tls: bool = False
+    """Whether AMI is spoken over TLS (Asterisk's tlsenable; its port is 5039 by default)."""
+    ami_ca: File | None = None
+    """Certificates that vouch for the PBX's, in PEM; those of this machine when not set."""
+    ami_silence: float = Field(5.0, ge=0.5, le=300, allow_inf_nan=False)
+    """Seconds the PBX may say nothing, not even to a ping, before the link counts as lost."""
     http_host: Host = "127.0.0.1"
-    http_port: int = Field(8480, ge=0, le=65535)
-    """0 is any free port."""
+    http_port: int = Field(8480, ge=1, le=65535)
     public_url: BaseUrl = Field(
         default_factory=lambda data: _url_of(data["http_host"], data["http_port"])
     )
@@ -127,22 +137,16 @@ class Settings(BaseSettings):
     pbx_name: Line = "asterisk"
     """Goes into the ids of calls: bridges beside one PBX must agree on it."""
 
-    def public_url_on(self, port: int) -> str:
-        """Return ``public_url`` as it is once the service listens on ``port``.
-
-        They differ where no URL was set and ``http_port`` is 0.
-        """
-        if "public_url" in self.model_fields_set:
-            return self.public_url
-        return _url_of(self.http_host, port)
-
     @field_validator("*", mode="before")
     @classmethod
-    def _scalar(cls, value: Any) -> Any:
+    def _scalar(cls, value: Any, info: ValidationInfo) -> Any:
         """Take what a variable could be as well: pydantic would read true as the port 1."""
-        if isinstance(value, str | int | Path | SecretStr) and not isinstance(value, bool):
-            return value
-        raise ValueError("must be a string or a whole number")
+        kind = cls.model_fields[info.field_name or ""].annotation
+        given = type(value)
+        mixed = (given in (bool, float) and given is not kind) or (given is int and kind is bool)
+        if mixed or not isinstance(value, str | int | float | Path | SecretStr | None):
+            raise ValueError(_KINDS.get(kind, "must be a string or a whole number"))
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -162,6 +166,8 @@ NAMES: Mapping[str, str] = {f"{PREFIX}{field.upper()}": field for field in Setti
 
 
 WORDS: Mapping[str, str] = {
+    "bool_parsing": "must be true or false",
+    "float_parsing": "must be a number",
     "int_parsing": "must be a whole number",
     "path_type": "must be a path",
     "string_type": "must be a string, in quotes",

@@ -61,6 +61,9 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_AMI_PORT",
         "BRIDGE_AMI_USERNAME",
         "BRIDGE_AMI_SECRET",
+        "BRIDGE_AMI_TLS",
+        "BRIDGE_AMI_CA",
+        "BRIDGE_AMI_SILENCE",
         "BRIDGE_HTTP_HOST",
         "BRIDGE_HTTP_PORT",
         "BRIDGE_PUBLIC_URL",
@@ -77,14 +80,14 @@ def test_every_setting_comes_from_the_environment() -> None:
         BRIDGE_AMI_PORT="15038",
         BRIDGE_AMI_USERNAME="u",
         BRIDGE_HTTP_HOST="::1",
-        BRIDGE_HTTP_PORT="0",
+        BRIDGE_HTTP_PORT="80",
         BRIDGE_PUBLIC_URL="https://x.example/api",
         BRIDGE_STATE_DIR="/s",
         BRIDGE_LOG_LEVEL="debug",
         BRIDGE_PBX_NAME="two",
     )
     assert (found.ami_host, found.ami_port, found.ami_username) == ("pbx.example", 15038, "u")
-    assert (found.http_host, found.http_port) == ("::1", 0)
+    assert (found.http_host, found.http_port) == ("::1", 80)
     assert found.public_url == "https://x.example/api"
     assert (found.state_dir, found.log_level, found.pbx_name) == (Path("/s"), "DEBUG", "two")
 
@@ -121,15 +124,12 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     ],
 )
 def test_a_public_url_has_no_slash_at_its_end(written: str, url: str) -> None:
-    found = settings(BRIDGE_PUBLIC_URL=written)
-    assert found.public_url == url
-    assert found.public_url_on(99) == url
+    assert settings(BRIDGE_PUBLIC_URL=written).public_url == url
 
 
 def test_a_url_that_was_not_set_follows_the_address() -> None:
-    found = settings(BRIDGE_HTTP_HOST="::1", BRIDGE_HTTP_PORT="0")
-    assert found.public_url == "http://[::1]:0"
-    assert found.public_url_on(1234) == "http://[::1]:1234"
+    found = settings(BRIDGE_HTTP_HOST="::1", BRIDGE_HTTP_PORT="1234")
+    assert found.public_url == "http://[::1]:1234"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_every_missing_setting_is_told_at_once() -> None:
         ("BRIDGE_AMI_PORT", "abc", "must be a whole number"),
         ("BRIDGE_AMI_PORT", "0", "must be greater than or equal to 1"),
         ("BRIDGE_AMI_PORT", "65536", "must be less than or equal to 65535"),
-        ("BRIDGE_HTTP_PORT", "-1", "must be greater than or equal to 0"),
+        ("BRIDGE_HTTP_PORT", "0", "must be greater than or equal to 1"),
         ("BRIDGE_AMI_HOST", "http://pbx", "must be a host name or an address"),
         ("BRIDGE_HTTP_HOST", "a:b", "must be a host name or an address"),
         ("BRIDGE_HTTP_HOST", "fe80::1%eth0", "must be a host name or an address"),
