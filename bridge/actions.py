@@ -4,13 +4,15 @@ The only place that knows action names. A control character in a value would end
 begin another one, or another action, so none ever passes (Asterisk documentation, AMI Actions).
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from unicodedata import category
 
+from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
 from bridge.model import CallerId
 
-_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Control characters, line and paragraph separators, and halves of surrogate pairs.
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Action(NamedTuple):
@@ -36,7 +38,7 @@ class Answer(NamedTuple):
 
 def _action(name: str, complete: str | None = None, **headers: str) -> Action:
     for header, value in headers.items():
-        if any(category(char) in _FORBIDDEN for char in value):
+        if _FORBIDDEN.search(value):
             raise ValueError(f"a control character in {header} of {name}")
     return Action({"Action": name, **headers}, complete)
 
@@ -47,13 +49,15 @@ def originate_whisper(
     target: str,
     caller_id: CallerId,
     seconds: int,
+    memo: str,
     *,
     private: bool,
 ) -> Action:
     """Call a phone and, once it answers, let it whisper to one channel.
 
     ``leg`` becomes the new channel's Uniqueid, ``endpoint`` is whom to call (``PJSIP/0003*024``),
-    ``target`` the exact Uniqueid of the channel whispered to, ``seconds`` how long to ring. A
+    ``target`` the exact Uniqueid of the channel whispered to, ``seconds`` how long to ring and
+    ``memo`` what the leg is to remember (a comma in it would begin another variable). A
     ``private`` whisperer hears nothing. Raises ValueError when a value holds a control character
     or ``target`` is no Uniqueid.
 
@@ -71,6 +75,7 @@ def originate_whisper(
         CallerID=f"{caller_id.name} <{caller_id.number}>".lstrip(),
         Timeout=str(seconds * 1000),
         ChannelId=leg,
+        Variable=f"{SESSION_VARIABLE}={memo}",
         Async="true",
     )
 
@@ -80,14 +85,21 @@ def hang_up(uniqueid: str) -> Action:
     return _action("Hangup", Channel=uniqueid, Cause="16")
 
 
+def remember(uniqueid: str, memo: str) -> Action:
+    """Write a memo on a channel."""
+    return _action("Setvar", Channel=uniqueid, Variable=LEG_VARIABLE, Value=memo)
+
+
 def device_state(endpoint: str) -> Action:
     """Ask for the state of a device: the answer's ``Value`` is ``UNAVAILABLE``, ``INVALID``, …."""
     return _action("Getvar", Variable=f"DEVICE_STATE({endpoint})")
 
 
 def list_channels() -> Action:
-    """List all channels."""
-    return _action("CoreShowChannels", complete="CoreShowChannelsComplete")
+    """List all channels, each with its memos."""
+    return _action(
+        "Status", complete="StatusComplete", Variables=f"{LEG_VARIABLE},{SESSION_VARIABLE}"
+    )
 
 
 def list_bridges() -> Action:

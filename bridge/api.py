@@ -92,7 +92,7 @@ def make_app(site: Site) -> web.Application:
 
 
 async def _list_calls(request: web.Request) -> web.Response:
-    site, extensions = request.app[SITE], _resolve(request)
+    site, extensions = request.app[SITE], _resolve(request, _principal(request))
     query = uapi.parse_list(request.query)
     page = uapi.select(site.service.list_calls(extensions), query, _zone())
     if not page.total:
@@ -109,7 +109,7 @@ async def _list_calls(request: web.Request) -> web.Response:
 
 
 async def _get_call(request: web.Request) -> web.Response:
-    site, extensions = request.app[SITE], _resolve(request)
+    site, extensions = request.app[SITE], _resolve(request, _principal(request))
     call_id = uapi.parse_call_id(request.match_info["phoneCallId"])
     query = uapi.parse_list(request.query)
     call = site.service.find_call(extensions, call_id)
@@ -120,10 +120,11 @@ async def _get_call(request: web.Request) -> web.Response:
 
 
 async def _act_on_call(request: web.Request) -> web.Response:
-    site, extensions = request.app[SITE], _resolve(request)
+    site, principal = request.app[SITE], _principal(request)
+    extensions = _resolve(request, principal)
     form = uapi.parse_action(await request.read())
     call_id = request.match_info["phoneCallId"]
-    call = await site.service.whisper(_principal(request), extensions, call_id, form)
+    call = await site.service.whisper(principal, extensions, call_id, form)
     if call is None:
         return web.Response(status=204)
     body = uapi.present_accepted(call, _link(request, call.id))
@@ -133,10 +134,9 @@ async def _act_on_call(request: web.Request) -> web.Response:
 # What handlers share
 
 
-def _resolve(request: web.Request) -> Sequence[Extension]:
-    return request.app[SITE].directory.resolve(
-        _principal(request), request.match_info["userId"], request.match_info["extension"]
-    )
+def _resolve(request: web.Request, principal: Principal) -> Sequence[Extension]:
+    path = request.match_info
+    return request.app[SITE].directory.resolve(principal, path["userId"], path["extension"])
 
 
 def _principal(request: web.Request) -> Principal:

@@ -16,6 +16,7 @@ from typing import Any
 
 from bridge import events
 from bridge.events import ChannelState, Event, Listed, Snapshot
+from bridge.memory import CallMemo, LegMemo, Memo, unpack
 from bridge.model import WHISPER_LEG_PREFIX, CallerId, Extension, Technology
 
 ExtensionOf = Callable[[str], Extension | None]
@@ -77,6 +78,7 @@ class Channel:
     holding: float | None = None
     recording: float | None = None
     spying: float | None = None
+    remembered: str = ""
 
     @property
     def caller(self) -> CallerId:
@@ -94,9 +96,24 @@ class Channel:
         return self.kind is Technology.DEVICE
 
     @property
+    def is_view(self) -> bool:
+        """Whether it is how an extension sees its call."""
+        return self.view > 0 and self.is_party and self.extension is not None
+
+    @property
     def is_up(self) -> bool:
         """Whether it is answered."""
         return self.state == ChannelState.UP
+
+    def memo(self) -> LegMemo:
+        """What the PBX does not remember of it."""
+        return LegMemo(**{name: getattr(self, name) for name in LegMemo.model_fields})
+
+    def recall(self, memo: LegMemo) -> None:
+        """Take over what was remembered of it; its view is the call's to give."""
+        for name in LegMemo.model_fields:
+            if name != "view":
+                setattr(self, name, getattr(memo, name))
 
 
 @dataclass(slots=True, eq=False)
@@ -113,18 +130,36 @@ class Call:
 
     def views(self) -> Iterator[Channel]:
         """The legs that are views: device legs of extensions, in the order of their numbers."""
-        legs = (leg for leg in self.channels.values() if leg.view and leg.is_party)
+        legs = (leg for leg in self.channels.values() if leg.is_view)
         return iter(sorted(legs, key=lambda leg: leg.view))
 
     def view(self, call_id: str, number: int) -> Channel | None:
         """The view with that number in the call as ``call_id`` knew it."""
-        number = self.absorbed.get(call_id, {}).get(number, number)
+        if call_id in self.absorbed:
+            number = self.absorbed[call_id].get(number, 0)
         return next((leg for leg in self.views() if leg.view == number), None)
 
     def number_view(self, leg: Channel) -> None:
         """Give a leg the next number; numbers are never given again."""
         self.views_given += 1
         leg.view = self.views_given
+
+    def legs_to_remember(self) -> list[Channel]:
+        """The legs that carry memos: all that last, in a call that has or had a view."""
+        if not self.views_given:
+            return []
+        return [leg for leg in self.channels.values() if leg.kind is not Technology.LOCAL]
+
+    def memo(self) -> CallMemo:
+        """What the PBX does not remember of it."""
+        return CallMemo(
+            id=self.id,
+            published=self.published,
+            answered=self.answered,
+            views_given=self.views_given,
+            absorbed=self.absorbed,
+            charged=self.charged.number if self.charged else None,
+        )
 
 
 def call_id(pbx: str, linkedid: str) -> str:
@@ -154,18 +189,32 @@ def _kind(name: str, uniqueid: str) -> Technology:
 class Picture:
     """The channels and calls of one PBX, kept true by its events.
 
-    ``pbx`` is the PBX's name (it goes into call ids) and ``extension_of`` says whose endpoint it
-    is. Feed every event in the order of arrival with the time it was read, in epoch seconds.
+    ``pbx`` is the PBX's name (it goes into call ids), ``extension_of`` says whose endpoint it is
+    and ``extension_by_number`` whose number. Feed every event in the order of arrival with the
+    time it was read, in epoch seconds.
     """
 
-    def __init__(self, pbx: str, extension_of: ExtensionOf) -> None:
+    def __init__(
+        self,
+        pbx: str,
+        extension_of: ExtensionOf,
+        extension_by_number: ExtensionOf = lambda number: None,
+    ) -> None:
         self._pbx = pbx
         self._extension_of = extension_of
+        self._extension_by_number = extension_by_number
         self._calls: dict[str, Call] = {}
         self._ended: deque[str] = deque(maxlen=_REMEMBERED_ENDS)
         self._ended_set: set[str] = set()
         self.channels: dict[str, Channel] = {}
         self.bridges: dict[str, Bridge] = {}
+        self.touched: dict[str, Call] = {}
+        """Calls of which something changed that must be remembered."""
+
+    def take_touched(self) -> list[Call]:
+        """The calls that were touched since the last time; they are untouched now."""
+        touched, self.touched = list(self.touched.values()), {}
+        return touched
 
     def call(self, call_id: str) -> Call | None:
         """The call with that id, or the one that took it over."""
@@ -190,11 +239,16 @@ class Picture:
         items = {item.channel.uniqueid: item for item in listing}
         for uniqueid in [known for known in self.channels if known not in items]:
             self._forget(uniqueid)
+        for channel in self.channels.values():
+            self._undial(channel)
         silent = frozenset(holding)
-        for item in sorted(items.values(), key=lambda item: -item.age):
+        # Numbers that were given before come first, then the oldest channels.
+        for item in sorted(items.values(), key=lambda item: (not item.memo, -item.age)):
             self._restore(item, silent, now)
         for item in items.values():
-            self._restore_dial(item, now)
+            self._restore_dial(item)
+            self._restore_spy(item, now)
+        self.touched = {call.id: call for call in self.calls()}
 
     # Moves, one for each kind of event
 
@@ -215,6 +269,7 @@ class Picture:
         if dialed is None:
             return
         dialed.was_dialed = True
+        self._touch(dialed)
         if caller is None or caller is dialed:
             return
         self._undial(dialed)
@@ -252,11 +307,13 @@ class Picture:
         channel = self._adopt(event.channel, now)
         if channel is not None:
             channel.holding = (channel.holding or now) if event.held else None
+            self._touch(channel)
 
     def _recording_changed(self, event: events.RecordingChanged, now: float) -> None:
         channel = self._adopt(event.channel, now)
         if channel is not None:
             channel.recording = (channel.recording or now) if event.running else None
+            self._touch(channel)
 
     def _spy_started(self, event: events.SpyStarted, now: float) -> None:
         spyer, spyee = self._adopt(event.spyer, now), self._adopt(event.spyee, now)
@@ -276,6 +333,11 @@ class Picture:
         return channel
 
     def _create(self, seen: Snapshot, now: float) -> Channel:
+        channel = self._new_channel(seen)
+        self._place(channel, seen.linkedid, now)
+        return channel
+
+    def _new_channel(self, seen: Snapshot) -> Channel:
         channel = Channel(
             uniqueid=seen.uniqueid,
             name=seen.name,
@@ -285,7 +347,6 @@ class Picture:
             own_number=seen.caller_number,
         )
         self.channels[seen.uniqueid] = channel
-        self._place(channel, seen.linkedid, now)
         return channel
 
     def _place(self, channel: Channel, linkedid: str, now: float) -> None:
@@ -305,6 +366,11 @@ class Picture:
     def _add(self, call: Call, channel: Channel) -> None:
         call.channels[channel.uniqueid] = channel
         channel.call = call
+        self.touched[call.id] = call
+
+    def _touch(self, channel: Channel) -> None:
+        if channel.call is not None:
+            self.touched[channel.call.id] = channel.call
 
     def _update(self, channel: Channel, seen: Snapshot, now: float) -> None:
         if seen.name != channel.name:
@@ -320,19 +386,23 @@ class Picture:
 
     def _advance(self, channel: Channel, state: int, now: float) -> None:
         channel.state = state
+        self._touch(channel)
         if state == ChannelState.RINGING:
             channel.ringing = channel.ringing or now
         if state != ChannelState.UP or channel.answered is not None:
             return
         channel.answered = now
-        if channel.view and channel.is_party and channel.call and channel.call.answered is None:
+        if channel.is_view and channel.call is not None and channel.call.answered is None:
             channel.call.answered = now
 
     def _rename(self, channel: Channel, name: str, now: float) -> None:
         channel.name = name
         channel.extension = self._extension_of(endpoint_of(name))
-        if channel.kind is not Technology.SPY:
-            self._reclassify(channel, _kind(name, channel.uniqueid), now)
+        if channel.kind is Technology.SPY:
+            return
+        self._reclassify(channel, _kind(name, channel.uniqueid), now)
+        if channel.is_party and channel.extension and channel.call and not channel.view:
+            channel.call.number_view(channel)
 
     def _reclassify(self, channel: Channel, kind: Technology, now: float) -> None:
         """A channel turned out to be something else: only parties and Local halves make calls."""
@@ -344,6 +414,9 @@ class Picture:
         elif channel.call is None:
             self._place(channel, channel.uniqueid, now)
             self._join_members(channel)
+            for other in (channel.pair, channel.dialer, *channel.dialing):
+                if other is not None:
+                    self._join(channel, other)
 
     def _forget(self, uniqueid: str) -> None:
         self._remember_end(uniqueid)
@@ -420,11 +493,15 @@ class Picture:
             return
         call.channels.pop(channel.uniqueid, None)
         if not call.channels:
+            self.touched.pop(call.id, None)
             for known_as in (call.id, *call.absorbed):
                 self._calls.pop(known_as, None)
 
     def _join(self, one: Channel, other: Channel) -> None:
         if one.call is None or other.call is None or one.call is other.call:
+            return
+        # A spy is in the call it listens to, whomever else it is connected with.
+        if Technology.SPY in (one.kind, other.kind):
             return
         older, younger = sorted((one.call, other.call), key=lambda call: (call.published, call.id))
         self._absorb(older, younger)
@@ -444,6 +521,7 @@ class Picture:
             }
         for known_as in (younger.id, *younger.absorbed):
             self._calls[known_as] = older
+        self.touched.pop(younger.id, None)
         older.charged = older.charged or younger.charged
         answers = [call.answered for call in (older, younger) if call.answered is not None]
         older.answered = min(answers, default=None)
@@ -451,19 +529,50 @@ class Picture:
     # The PBX's own list
 
     def _restore(self, item: Listed, silent: frozenset[str], now: float) -> None:
+        known = item.channel.uniqueid in self.channels
+        if not known and item.memo:
+            self._recall(item)
         channel = self._adopt(item.channel, now - item.age)
         if channel is None:
             return
-        if item.application == "ChanSpy":
-            self._spy(channel, self.channels.get(spied(item.data)), now)
         if not item.bridge:
             self._leave(channel)
             return
         held = item.bridge in silent
-        known = self.bridges.get(item.bridge) or Bridge(item.bridge, held, held)
-        self._enter(channel, known, now)
+        bridge = self.bridges.get(item.bridge) or Bridge(item.bridge, held, held)
+        self._enter(channel, bridge, now)
 
-    def _restore_dial(self, item: Listed, now: float) -> None:
+    def _recall(self, item: Listed) -> None:
+        """Make a channel known as it was remembered, rather than as one just born."""
+        memo = unpack(Memo, item.memo)
+        if memo is None:
+            return
+        channel = self._new_channel(item.channel)
+        channel.recall(memo.leg)
+        channel.remembered = item.memo
+        if channel.kind is Technology.INTERNAL:
+            return
+        call = self._recall_call(memo.call)
+        self._add(call, channel)
+        taken = {leg.view for leg in call.channels.values() if leg is not channel}
+        if channel.kind is Technology.SPY or channel.extension is not None:
+            channel.view = 0 if memo.leg.view in taken else memo.leg.view
+            if not channel.view:
+                call.number_view(channel)
+
+    def _recall_call(self, memo: CallMemo) -> Call:
+        call = self._calls.get(memo.id)
+        if call is None:
+            call = self._calls[memo.id] = Call(memo.id, memo.published)
+        call.views_given = max(call.views_given, memo.views_given)
+        call.answered = call.answered or memo.answered
+        call.charged = call.charged or self._extension_by_number(memo.charged or "")
+        for known_as, numbers in memo.absorbed.items():
+            call.absorbed.setdefault(known_as, numbers)
+            self._calls.setdefault(known_as, call)
+        return call
+
+    def _restore_dial(self, item: Listed) -> None:
         channel = self.channels.get(item.channel.uniqueid)
         if channel is None or not item.application.startswith(("AppDial", "AppQueue")):
             return
@@ -473,6 +582,11 @@ class Picture:
             return
         channel.dialer, caller.dialing = caller, (*caller.dialing, channel)
         self._join(caller, channel)
+
+    def _restore_spy(self, item: Listed, now: float) -> None:
+        channel = self.channels.get(item.channel.uniqueid)
+        if channel is not None and item.application == "ChanSpy":
+            self._spy(channel, self.channels.get(spied(item.data)), now)
 
 
 _MOVES: dict[type, Callable[[Picture, Any, float], None]] = {

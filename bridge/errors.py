@@ -22,6 +22,7 @@
     ├── InternalServerError (500) internal_server_error
     ├── NotImplementedYet (501)   request_not_implemented
     └── PbxUnavailable (503)      pbx_unavailable
+        └── LinkLost              the link went, or is down
 
 Messages are written for the client's developer. They never repeat what the client sent: a
 caller's number must not wander into a log through an error.
@@ -191,3 +192,9 @@ class PbxUnavailable(ApiError):
     def __init__(self, message: str = "", retry_after: int = 2) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class LinkLost(PbxUnavailable):
+    """The link to the PBX went before it answered, or is down."""
+
+    default = "The link to the PBX is lost."

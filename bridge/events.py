@@ -4,13 +4,23 @@ The name of an event is looked at before anything is built from it: of the event
 sends, most are not ours. Header names are Asterisk's own (Asterisk documentation, AMI Events).
 """
 
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
+
+from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
 
 Headers = Mapping[str, str]
 
 UNKNOWN = "<unknown>"
 """What AMI prints for a name or number that is not set."""
+
+UNSET = "(null)"
+"""What AMI prints for a variable that is not set."""
+
+HOLDING = "holding_bridge"
+"""The technology of bridges in which channels are held, and do not talk."""
 
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -129,14 +139,23 @@ class Originated(NamedTuple):
     success: bool
 
 
+class ShutDown(NamedTuple):
+    """The PBX is about to end."""
+
+
 class Listed(NamedTuple):
-    """A channel in the answer to CoreShowChannels; ``age`` in seconds, ``bridge`` may be empty."""
+    """A channel in the PBX's own list; ``age`` in seconds.
+
+    ``bridge``, ``memo`` (of the leg) and ``session`` (of a whisper) may be empty.
+    """
 
     channel: Snapshot
     bridge: str
     application: str
     data: str
     age: int
+    memo: str = ""
+    session: str = ""
 
 
 Event = (
@@ -153,31 +172,8 @@ Event = (
     | SpyStarted
     | SpyStopped
     | Originated
+    | ShutDown
 )
-
-
-class _Keys(NamedTuple):
-    uniqueid: str
-    linkedid: str
-    name: str
-    state: str
-    caller_number: str
-    caller_name: str
-    connected_number: str
-    connected_name: str
-    exten: str
-
-
-def _keys(prefix: str) -> _Keys:
-    suffixes = (
-        "Uniqueid Linkedid Channel ChannelState CallerIDNum CallerIDName"
-        " ConnectedLineNum ConnectedLineName Exten"
-    )
-    return _Keys(*(prefix + suffix for suffix in suffixes.split()))
-
-
-_PLAIN, _DEST, _SPYER, _SPYEE = _keys(""), _keys("Dest"), _keys("Spyer"), _keys("Spyee")
-_ONE, _TWO = _keys("LocalOne"), _keys("LocalTwo")
 
 
 def unescape(text: str) -> str:
@@ -197,96 +193,162 @@ def unescape(text: str) -> str:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+    try:
+        return int(text)
+    except ValueError:
+        return 0
 
 
-def _seconds(duration: str) -> int:
-    parts = duration.split(":")
-    return sum(_number(part) * 60**power for power, part in enumerate(reversed(parts)))
+_SUFFIXES = (
+    "Channel",
+    "ChannelState",
+    "CallerIDNum",
+    "CallerIDName",
+    "ConnectedLineNum",
+    "ConnectedLineName",
+    "Exten",
+    "Uniqueid",
+    "Linkedid",
+)
 
 
-def _snapshot(headers: Headers, keys: _Keys = _PLAIN) -> Snapshot:
-    get = headers.get
-    uniqueid = headers[keys.uniqueid]
-    return Snapshot(
-        uniqueid,
-        get(keys.linkedid) or uniqueid,
-        headers[keys.name],
-        _number(get(keys.state, "")),
-        unescape(get(keys.caller_number, "")),
-        unescape(get(keys.caller_name, "")),
-        unescape(get(keys.connected_number, "")),
-        unescape(get(keys.connected_name, "")),
-        get(keys.exten, ""),
-    )
+class _Part:
+    """The headers of an event that describe one channel: those that begin with ``prefix``."""
+
+    def __init__(self, prefix: str) -> None:
+        self._keys = tuple(prefix + suffix for suffix in _SUFFIXES)
+        # The order in which Asterisk writes them (main/manager_channels.c,
+        # ast_manager_build_channel_state_string_prefix): one search in the place of nine.
+        channel, state, number, name, line, other, exten, uniqueid, linkedid = (
+            f"{key}: ([^\r]*)\r\n" for key in self._keys
+        )
+        skip = "[^\r]*\r\n"
+        self._in_order = re.compile(
+            f"\n{channel}{state}{skip}{number}{name}{line}{other}"
+            f"{skip}{skip}{skip}{exten}{skip}{uniqueid}{linkedid}"[: -len("\r\n")]
+        )
+
+    def of(self, text: str) -> Snapshot:
+        """The channel in an event. Raises KeyError when it has no name or no Uniqueid."""
+        found = self._in_order.search(text)
+        if found is None:
+            return self.assemble(partial(field, text))
+        name, state, number, caller, line, other, exten, uniqueid, linkedid = found.groups()
+        if not name or not uniqueid:
+            raise KeyError(self._keys[0])
+        if UNKNOWN in text or "\\" in text:
+            number, caller = unescape(number), unescape(caller)
+            line, other = unescape(line), unescape(other)
+        return Snapshot(
+            uniqueid, linkedid, name, _number(state), number, caller, line, other, exten
+        )
+
+    def assemble(self, get: Callable[[str], str | None]) -> Snapshot:
+        """The channel of which ``get`` gives the headers, whatever their order."""
+        name, state, number, caller, line, other, exten, uniqueid, linkedid = map(get, self._keys)
+        if not name or not uniqueid:
+            raise KeyError(self._keys[0])
+        return Snapshot(
+            uniqueid,
+            linkedid or uniqueid,
+            name,
+            _number(state or ""),
+            unescape(number or ""),
+            unescape(caller or ""),
+            unescape(line or ""),
+            unescape(other or ""),
+            exten or "",
+        )
 
 
-def _caller(headers: Headers) -> Snapshot | None:
-    return _snapshot(headers) if headers.get("Uniqueid") else None
+_CHANNEL, _DEST, _SPYER, _SPYEE = _Part(""), _Part("Dest"), _Part("Spyer"), _Part("Spyee")
+_ONE, _TWO = _Part("LocalOne"), _Part("LocalTwo")
 
 
-def _entered(headers: Headers) -> Entered:
-    return Entered(
-        _snapshot(headers),
-        headers["BridgeUniqueid"],
-        is_holding(headers),
-        headers.get("BridgeType") == "parking",
-    )
+def field(text: str, key: str) -> str | None:
+    """The value of a header of an event, the first if it is repeated; None when it is not there."""
+    start = text.find(f"\r\n{key}: ")
+    if start < 0:
+        return None
+    start += len(key) + 4
+    end = text.find("\r\n", start)
+    return text[start:] if end < 0 else text[start:end]
 
 
-def _originated(headers: Headers) -> Originated:
-    uniqueid = headers.get("Uniqueid", "")
+def _required(text: str, key: str) -> str:
+    value = field(text, key)
+    if not value:
+        raise KeyError(key)
+    return value
+
+
+def _caller(text: str) -> Snapshot | None:
+    return _CHANNEL.of(text) if field(text, "Uniqueid") else None
+
+
+def _entered(text: str) -> Entered:
+    holding = f"\r\nBridgeTechnology: {HOLDING}\r\n" in text
+    parking = "\r\nBridgeType: parking\r\n" in text
+    return Entered(_CHANNEL.of(text), _required(text, "BridgeUniqueid"), holding, parking)
+
+
+def _hung_up(text: str) -> HungUp:
+    return HungUp(_CHANNEL.of(text), _number(field(text, "Cause") or ""))
+
+
+def _originated(text: str) -> Originated:
     return Originated(
-        headers.get("ActionID", ""),
-        "" if uniqueid == UNKNOWN else uniqueid,
-        headers.get("Response") == "Success",
+        field(text, "ActionID") or "",
+        unescape(field(text, "Uniqueid") or ""),
+        field(text, "Response") == "Success",
     )
 
 
-def _seen(headers: Headers) -> Seen:
-    return Seen(_snapshot(headers))
+def _seen(text: str) -> Seen:
+    return Seen(_CHANNEL.of(text))
 
 
-_BUILDERS: dict[str, Callable[[Headers], Event]] = {
-    "Newchannel": _seen,
-    "Newstate": _seen,
-    "NewCallerid": _seen,
-    "NewConnectedLine": _seen,
-    "Rename": lambda h: Renamed(h["Uniqueid"], h["Newname"]),
-    "Hangup": lambda h: HungUp(_snapshot(h), _number(h.get("Cause", ""))),
-    "DialBegin": lambda h: DialBegun(_caller(h), _snapshot(h, _DEST)),
-    "DialEnd": lambda h: DialEnded(_caller(h), _snapshot(h, _DEST)),
-    "BridgeEnter": _entered,
-    "BridgeLeave": lambda h: Left(_snapshot(h), h["BridgeUniqueid"]),
-    "LocalBridge": lambda h: LocalPaired(_snapshot(h, _ONE), _snapshot(h, _TWO)),
-    "Hold": lambda h: HoldChanged(_snapshot(h), held=True),
-    "Unhold": lambda h: HoldChanged(_snapshot(h), held=False),
-    "MixMonitorStart": lambda h: RecordingChanged(_snapshot(h), running=True),
-    "MixMonitorStop": lambda h: RecordingChanged(_snapshot(h), running=False),
-    "ChanSpyStart": lambda h: SpyStarted(_snapshot(h, _SPYER), _snapshot(h, _SPYEE)),
-    "ChanSpyStop": lambda h: SpyStopped(_snapshot(h, _SPYER)),
-    "OriginateResponse": _originated,
+_BUILDERS: dict[bytes, Callable[[str], Event]] = {
+    b"Newchannel": _seen,
+    b"Newstate": _seen,
+    b"NewCallerid": _seen,
+    b"NewConnectedLine": _seen,
+    b"Rename": lambda text: Renamed(_required(text, "Uniqueid"), _required(text, "Newname")),
+    b"Hangup": _hung_up,
+    b"DialBegin": lambda text: DialBegun(_caller(text), _DEST.of(text)),
+    b"DialEnd": lambda text: DialEnded(_caller(text), _DEST.of(text)),
+    b"BridgeEnter": _entered,
+    b"BridgeLeave": lambda text: Left(_CHANNEL.of(text), _required(text, "BridgeUniqueid")),
+    b"LocalBridge": lambda text: LocalPaired(_ONE.of(text), _TWO.of(text)),
+    b"Hold": lambda text: HoldChanged(_CHANNEL.of(text), held=True),
+    b"Unhold": lambda text: HoldChanged(_CHANNEL.of(text), held=False),
+    b"MixMonitorStart": lambda text: RecordingChanged(_CHANNEL.of(text), running=True),
+    b"MixMonitorStop": lambda text: RecordingChanged(_CHANNEL.of(text), running=False),
+    b"ChanSpyStart": lambda text: SpyStarted(_SPYER.of(text), _SPYEE.of(text)),
+    b"ChanSpyStop": lambda text: SpyStopped(_SPYER.of(text)),
+    b"OriginateResponse": _originated,
+    b"Shutdown": lambda text: ShutDown(),
 }
 
-WANTED = frozenset(_BUILDERS)
-"""Names of the events the bridge lives on."""
+BEGINNINGS = frozenset((name + b"\r\n")[:5] for name in _BUILDERS)
+"""How the names of the events the bridge lives on begin: enough to pass over most others."""
 
 
 def headers_of(message: bytes) -> dict[str, str]:
     """The headers of one whole AMI message, without its closing blank line.
 
-    Bytes that are no UTF-8 become U+FFFD; of a repeated header the last one stays.
+    Bytes that are no UTF-8 become U+FFFD; of a repeated header the last one stays. A channel
+    variable (``Variable: NAME=value``) stands under ``Variable: NAME``, if it is set.
     """
-    lines = message.decode("utf-8", "replace").split("\r\n")
-    return {key: value for key, _, value in (line.partition(": ") for line in lines)}
-
-
-def name_of(message: bytes) -> str | None:
-    """The name of an event, or None when the message is no event."""
-    if not message.startswith(b"Event: "):
-        return None
-    end = message.find(b"\r\n")
-    return message[7 : end if end >= 0 else None].decode("latin-1")
+    headers = {}
+    for line in message.decode("utf-8", "replace").split("\r\n"):
+        key, _, value = line.partition(": ")
+        if key == "Variable" and "=" in value:
+            name, _, value = value.partition("=")
+            key = f"Variable: {name}"
+        if value != UNSET:
+            headers[key] = value
+    return headers
 
 
 def parse(message: bytes) -> Event | None:
@@ -295,29 +357,32 @@ def parse(message: bytes) -> Event | None:
     Returns None for a response, for an event the bridge does not need, and for one that lacks
     the headers its kind must have.
     """
-    builder = _BUILDERS.get(name_of(message) or "")
-    if builder is None:
+    builder = _BUILDERS.get(message[7 : message.find(b"\r\n", 7)])
+    if builder is None or not message.startswith(b"Event: "):
         return None
     try:
-        return builder(headers_of(message))
+        return builder(message.decode("utf-8", "replace"))
     except KeyError:
         return None
 
 
 def is_holding(headers: Headers) -> bool:
     """Whether a bridge only holds its channels (parking and the like): they do not talk."""
-    return headers.get("BridgeTechnology") == "holding_bridge"
+    return headers.get("BridgeTechnology") == HOLDING
 
 
 def listed(headers: Headers) -> Listed:
-    """A ``CoreShowChannel`` item of the answer to CoreShowChannels.
+    """An item of the answer to Status, asked with the variables of the memos.
 
     Raises KeyError when it names no channel.
     """
+    get = headers.get
     return Listed(
-        _snapshot(headers),
-        headers.get("BridgeId", ""),
-        headers.get("Application", ""),
-        headers.get("ApplicationData", ""),
-        _seconds(headers.get("Duration", "")),
+        _CHANNEL.assemble(get),
+        get("BridgeID", ""),
+        get("Application", ""),
+        get("Data", ""),
+        _number(get("Seconds", "")),
+        get(f"Variable: {LEG_VARIABLE}", ""),
+        get(f"Variable: {SESSION_VARIABLE}", ""),
     )

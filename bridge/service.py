@@ -8,10 +8,10 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from bridge import actions
 from bridge.calls import Call, Channel, Picture
 from bridge.directory import Directory
 from bridge.errors import (
+    ApiError,
     InternalServerError,
     PbxUnavailable,
     PhoneCallInvalid,
@@ -30,6 +30,7 @@ from bridge.model import (
     Principal,
     Status,
 )
+from bridge.remembering import Remembering
 from bridge.uapi import WhisperForm
 from bridge.views import owner_of, phone_call, view_id, whisper_target
 from bridge.whisper import DEADLINE_SLACK, Reason, Session, State
@@ -37,9 +38,15 @@ from bridge.whispering import Pbx, Whispering
 
 log = logging.getLogger(__name__)
 
-_WHY_NOT_CALLED = {
-    "UNAVAILABLE": "The phone of sendCallTo is not registered with the PBX.",
-    "INVALID": "The PBX does not know the phone of sendCallTo.",
+_FAILURES: dict[Reason | None, tuple[type[ApiError], str]] = {
+    Reason.UNREGISTERED: (
+        SendCallToInvalid,
+        "The phone of sendCallTo is not registered at the PBX.",
+    ),
+    Reason.UNKNOWN: (SendCallToInvalid, "The PBX does not know the phone of sendCallTo."),
+    Reason.REFUSED: (SendCallToInvalid, "The PBX cannot call the phone of sendCallTo."),
+    Reason.LINK_LOST: (PbxUnavailable, ""),
+    Reason.FAILED: (InternalServerError, "The PBX refused the whisper; the log says why."),
 }
 
 
@@ -59,17 +66,20 @@ class Service:
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.picture = Picture(pbx_name, directory.by_endpoint)
-        self.whispering = Whispering(pbx, self.picture, steady)
+        self.picture = Picture(pbx_name, directory.by_endpoint, directory.extension)
+        self.whispering = Whispering(
+            pbx, self.picture, directory.extension, wall=wall, steady=steady
+        )
+        self.remembering = Remembering(pbx, self.picture)
         self._directory = directory
-        self._pbx = pbx
-        self._complete = False
+        self.complete = False
         self._wall, self._steady = wall, steady
 
     async def close(self) -> None:
         """Stop everything under way here; whispers in force go on in the PBX."""
-        self._complete = False
+        self.complete = False
         await self.whispering.close()
+        await self.remembering.close()
 
     # What clients ask
 
@@ -120,7 +130,10 @@ class Service:
         elif session.private != private:
             raise PrivateInvalid("This whisper is under way with another value of private.")
         session = await self.whispering.first_sign(session)
-        await self._raise_failure(session)
+        failure = _FAILURES.get(session.reason or session.verdict)
+        if failure is not None:
+            error, message = failure
+            raise error(message)
         shown = self.picture.call(call_id)
         return self._show(shown) if shown else None
 
@@ -130,12 +143,14 @@ class Service:
         """Take in one event, in the order of arrival."""
         self.picture.feed(event, self._wall())
         self.whispering.on_event(event)
+        self.remembering.changed()
 
     def on_restored(self, listing: Sequence[Listed], holding: Iterable[str]) -> None:
         """Take in the PBX's own list of channels and holding bridges: the picture is complete."""
         self.picture.reconcile(listing, holding, self._wall())
         self.whispering.reconcile({item.channel.uniqueid: item for item in listing})
-        self._complete = True
+        self.complete = True
+        self.remembering.changed()
         log.info(
             "the picture of the PBX is complete: %d channels, %d calls",
             len(self.picture.channels),
@@ -144,7 +159,8 @@ class Service:
 
     def on_lost(self) -> None:
         """The link is gone: nothing is known for sure until it is back."""
-        self._complete = False
+        self.complete = False
+        self.whispering.on_lost()
 
     # Whispers
 
@@ -171,25 +187,6 @@ class Service:
         self.whispering.begin(session, seconds)
         return session
 
-    async def _raise_failure(self, session: Session) -> None:
-        match session.reason or session.verdict:
-            case Reason.REFUSED:
-                raise SendCallToInvalid(await self._why_not_called(session.supervisor))
-            case Reason.LINK_LOST:
-                raise PbxUnavailable
-            case Reason.FAILED:
-                raise InternalServerError(
-                    "The PBX refused the whisper; the service's log says why."
-                )
-
-    async def _why_not_called(self, supervisor: Extension) -> str:
-        unknown = "The PBX cannot call the phone of sendCallTo."
-        try:
-            answer = await self._pbx.send(actions.device_state(supervisor.endpoint))
-        except PbxUnavailable:
-            return unknown
-        return _WHY_NOT_CALLED.get(answer.headers.get("Value", ""), unknown)
-
     def _supervisor(
         self, principal: Principal, call: Call, target: Channel, number: str
     ) -> Extension:
@@ -201,7 +198,7 @@ class Service:
     # What is shown
 
     def _require_picture(self) -> None:
-        if not self._complete:
+        if not self.complete:
             raise PbxUnavailable("The picture of the PBX is not complete yet.")
 
     def _show(self, call: Call) -> PhoneCall | None:
@@ -209,7 +206,7 @@ class Service:
 
     def _whisper_view(self, leg: Channel) -> PhoneCallView | None:
         session = self.whispering.book.get(leg.uniqueid)
-        if session is None or session.state is not State.ATTACHED:
+        if session is None or session.state is not State.ATTACHED or session.verdict is not None:
             return None
         return PhoneCallView(
             id=view_id(leg.view),

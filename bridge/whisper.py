@@ -16,6 +16,7 @@ class State(Enum):
     """How far a whisper has come."""
 
     REQUESTED = "requested"
+    REFUSED = "refused"
     RINGING = "ringing"
     ANSWERED = "answered"
     ATTACHED = "attached"
@@ -26,6 +27,7 @@ class State(Enum):
 class Sign(Enum):
     """What was heard of a whisper's leg."""
 
+    REFUSED = "the PBX says the call failed; what else it says of it may come later"
     CREATED = "the leg exists: its phone is being called"
     ANSWERED = "the phone was answered"
     ATTACHED = "the spy is connected to the target"
@@ -37,6 +39,8 @@ class Reason(Enum):
     """Why a whisper ended."""
 
     COMPLETED = "completed"
+    UNREGISTERED = "the phone is not registered"
+    UNKNOWN = "the PBX does not know the phone"
     BUSY = "busy"
     DECLINED = "declined"
     NO_ANSWER = "no answer"
@@ -52,7 +56,12 @@ MOVES: dict[tuple[State, Sign], State] = {
     (State.REQUESTED, Sign.ANSWERED): State.ANSWERED,
     (State.REQUESTED, Sign.ATTACHED): State.ATTACHED,
     (State.REQUESTED, Sign.ENDED): State.ENDED,
+    (State.REQUESTED, Sign.REFUSED): State.REFUSED,
+    (State.REFUSED, Sign.REFUSED): State.REFUSED,
+    (State.REFUSED, Sign.CREATED): State.RINGING,
+    (State.REFUSED, Sign.ENDED): State.ENDED,
     (State.RINGING, Sign.CREATED): State.RINGING,
+    (State.RINGING, Sign.REFUSED): State.RINGING,
     (State.RINGING, Sign.ANSWERED): State.ANSWERED,
     (State.RINGING, Sign.ATTACHED): State.ATTACHED,
     (State.RINGING, Sign.ENDED): State.ENDED,
@@ -67,6 +76,9 @@ MOVES: dict[tuple[State, Sign], State] = {
     (State.ATTACHED, Sign.ENDED): State.ENDED,
     (State.DETACHED, Sign.ENDED): State.ENDED,
 }
+
+LATE_EVENTS = 0.5
+"""Seconds in which the rest of the events of a failed call arrive, in whatever order."""
 
 DEADLINE_SLACK = 3.0
 """Seconds a leg may take beyond its time before it is hung up: the PBX's own timer comes first."""
@@ -159,12 +171,16 @@ class Book:
             state = current.state if current else State.ENDED
             raise IllegalMove(f"{session.leg} is {state.value}: not {sign.name}")
         state = MOVES[current.state, sign]
-        moved = replace(current, state=state, deadline=_deadline(current, state, now))
+        moved = replace(current, state=state, deadline=_deadline(current, state, sign, now))
         if state is State.ENDED:
             del self._sessions[session.leg]
             return replace(moved, reason=reason or Reason.FAILED)
         self._sessions[session.leg] = moved
         return moved
+
+    def adopt(self, session: Session) -> None:
+        """Write down a session that was under way before this book was."""
+        self._sessions.setdefault(session.leg, session)
 
     def condemn(self, session: Session, verdict: Reason, now: float) -> Session | None:
         """Note that the bridge ends a session, and why; None when it had been said before."""
@@ -175,12 +191,6 @@ class Book:
         self._sessions[session.leg] = condemned
         return condemned
 
-    def postpone(self, session: Session, deadline: float) -> None:
-        """Give a session, if it still lives, another moment for its next sign."""
-        current = self._sessions.get(session.leg)
-        if current is not None:
-            self._sessions[session.leg] = replace(current, deadline=deadline)
-
     def due(self, now: float) -> list[Session]:
         """Sessions whose deadline has passed."""
         return [s for s in self if s.deadline is not None and s.deadline <= now]
@@ -190,8 +200,12 @@ class Book:
         return min((s.deadline for s in self if s.deadline is not None), default=None)
 
 
-def _deadline(session: Session, state: State, now: float) -> float | None:
-    if state is session.state or session.verdict is not None:
+def _deadline(session: Session, state: State, sign: Sign, now: float) -> float | None:
+    if session.verdict is not None:
+        return session.deadline
+    if sign is Sign.REFUSED:
+        return now + LATE_EVENTS
+    if state is session.state or session.state is State.REFUSED:
         return session.deadline
     if state in (State.ANSWERED, State.DETACHED):
         return now + DEADLINE_SLACK

@@ -11,41 +11,62 @@ from typing import Any, Protocol
 from bridge import actions, events
 from bridge.actions import Action, Answer
 from bridge.calls import Picture, spied
-from bridge.errors import PbxUnavailable
+from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
-from bridge.whisper import Book, IllegalMove, Reason, Session, Sign, State, reason_of
+from bridge.memory import SessionMemo, pack, unpack
+from bridge.model import WHISPER_LEG_PREFIX, CallerId, Extension
+from bridge.whisper import (
+    DEADLINE_SLACK,
+    Book,
+    IllegalMove,
+    Reason,
+    Session,
+    Sign,
+    State,
+    reason_of,
+)
 
 log = logging.getLogger(__name__)
 
 FIRST_SIGN_TIMEOUT = 5.0
 """Seconds the PBX has to begin calling a phone, or to say that it cannot."""
 
-LATE_EVENTS = 0.5
-"""Seconds in which the rest of the events of a failed call arrive, in whatever order."""
+_UNCALLABLE = {"UNAVAILABLE": Reason.UNREGISTERED, "INVALID": Reason.UNKNOWN}
+"""States of a device that cannot be called, and what they say of the phone."""
 
 
 class Pbx(Protocol):
     """The link to a PBX."""
 
-    async def send(self, action: Action) -> Answer:
-        """Send an action, once, and return the answer.
+    def send(self, action: Action) -> Coroutine[None, None, Answer]:
+        """Send an action, once; awaited, it gives the answer.
 
-        Raises PbxUnavailable when the link is down, goes, or stays silent too long; whether the
-        action was carried out is then unknown.
+        Awaiting raises LinkLost when the link is down or goes, and PbxUnavailable when the PBX
+        stays silent too long; whether the action was carried out is then unknown.
         """
 
 
 class Whispering:
     """The whispers under way on one PBX.
 
-    ``picture`` is read, never written; ``steady`` gives seconds that never jump.
+    ``picture`` is read, never written; ``extension`` finds one by its number, for whispers that
+    were under way before; ``wall`` gives epoch seconds, ``steady`` seconds that never jump.
     """
 
-    def __init__(self, pbx: Pbx, picture: Picture, steady: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        pbx: Pbx,
+        picture: Picture,
+        extension: Callable[[str], Extension | None],
+        *,
+        wall: Callable[[], float],
+        steady: Callable[[], float],
+    ) -> None:
         self.book = Book()
         self._pbx = pbx
         self._picture = picture
-        self._steady = steady
+        self._extension = extension
+        self._wall, self._steady = wall, steady
         self._first_signs: dict[str, asyncio.Future[Session]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -62,25 +83,29 @@ class Whispering:
         """Have the supervisor's phone called for this many seconds; the session is new."""
         self.book.open(session)
         self._first_signs[session.leg] = asyncio.get_running_loop().create_future()
-        self._spawn(self._originate(session, seconds))
+        self._spawn(self._originate(session, self._pbx.send(self._action(session, seconds))))
         self._set_timer()
         log.info("%s requested on call %s", session.leg, session.call_id)
 
     async def first_sign(self, session: Session) -> Session:
         """Wait until the phone is being called, or never will be.
 
-        Returns the session as it then is. Raises PbxUnavailable when the PBX says nothing in
-        time; the leg, should it still come, is hung up.
+        Returns the session as it then is. Raises LinkLost when the link goes first: what became
+        of the phone is found out when it is back. Raises PbxUnavailable when the PBX says nothing
+        in time; the leg, should it still come, is hung up.
         """
         waiting = self._first_signs.get(session.leg)
         if waiting is None:
             return session
         try:
             async with asyncio.timeout(FIRST_SIGN_TIMEOUT):
-                return await asyncio.shield(waiting)
+                session = await asyncio.shield(waiting)
         except TimeoutError:
             self._condemn(session, Reason.LINK_LOST)
             raise PbxUnavailable("The PBX did not begin to call the phone.") from None
+        if session.state is State.REQUESTED and session.verdict is None:
+            raise LinkLost
+        return session
 
     def on_event(self, event: Event) -> None:
         """Take in one event, after the picture has."""
@@ -88,31 +113,66 @@ class Whispering:
         if react is not None:
             react(self, event)
 
+    def on_lost(self) -> None:
+        """The link is gone: whoever waits for a first sign need not wait on."""
+        for session in self.book:
+            self._wake(session)
+
     def reconcile(self, items: Mapping[str, Listed]) -> None:
         """Take in what the PBX lists, by Uniqueid, after the picture has."""
+        for leg, item in items.items():
+            if leg not in self.book and leg.startswith(WHISPER_LEG_PREFIX):
+                self._adopt(item)
         for session in self.book:
             self._reconcile(session, items.get(session.leg))
+        self._set_timer()
 
     # What is done to a leg
 
-    async def _originate(self, session: Session, seconds: int) -> None:
-        action = actions.originate_whisper(
+    def _action(self, session: Session, seconds: int) -> Action:
+        memo = SessionMemo(
+            target=session.target,
+            extension=session.extension.number,
+            supervisor=session.supervisor.number,
+            caller_name=session.caller_id.name,
+            caller_number=session.caller_id.number,
+            private=session.private,
+            until=self._wall() + seconds,
+        )
+        return actions.originate_whisper(
             session.leg,
             session.supervisor.endpoint,
             session.target,
             session.caller_id,
             seconds,
+            pack(memo),
             private=session.private,
         )
+
+    async def _originate(self, session: Session, sent: Coroutine[None, None, Answer]) -> None:
         try:
-            answer = await self._pbx.send(action)
+            answer = await sent
+        except LinkLost:
+            # It may have been carried out: the PBX's list will tell, it is never asked again.
+            self._wake(session)
+            return
         except PbxUnavailable:
-            # It may have been carried out: should the leg appear, it is hung up.
             self._condemn(session, Reason.LINK_LOST)
             return
         if not answer.success:
             log.error("the PBX refuses to originate %s: %s", session.leg, answer.message)
             self._sign(session, Sign.ENDED, Reason.FAILED)
+
+    async def _find_out_why(self, session: Session) -> None:
+        """End a session at once whose phone cannot be called: nothing more will be said of it."""
+        try:
+            answer = await self._pbx.send(actions.device_state(session.supervisor.endpoint))
+        except PbxUnavailable:
+            return
+        reason = _UNCALLABLE.get(answer.headers.get("Value", ""))
+        current = self.book.get(session.leg)
+        if reason is not None and current is not None and current.state is State.REFUSED:
+            self._sign(current, Sign.ENDED, reason)
 
     async def _hang_up(self, uniqueid: str) -> None:
         try:
@@ -167,11 +227,23 @@ class Whispering:
 
     def _tell(self, session: Session) -> None:
         """Wake who waits for the first sign of a session."""
-        if session.state is State.REQUESTED and session.verdict is None:
-            return
+        undecided = session.state in (State.REQUESTED, State.REFUSED)
+        if not undecided or session.verdict is not None:
+            self._wake(session)
+
+    def _wake(self, session: Session) -> None:
         waiting = self._first_signs.pop(session.leg, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(session)
+
+    def _wrong_target(self, session: Session, attached_to: str) -> None:
+        log.critical(
+            "ALARM: %s was to whisper to %s and is attached to %s; it is hung up",
+            session.leg,
+            session.target,
+            attached_to,
+        )
+        self._condemn(session, Reason.WRONG_TARGET)
 
     # Reactions, one for each kind of event that can be a sign
 
@@ -194,14 +266,8 @@ class Whispering:
             return
         if event.spyee.uniqueid == session.target:
             self._sign(session, Sign.ATTACHED)
-            return
-        log.critical(
-            "ALARM: %s was to whisper to %s and is attached to %s; it is hung up",
-            session.leg,
-            session.target,
-            event.spyee.uniqueid,
-        )
-        self._condemn(session, Reason.WRONG_TARGET)
+        else:
+            self._wrong_target(session, event.spyee.uniqueid)
 
     def _on_spy_stopped(self, event: events.SpyStopped) -> None:
         session = self.book.get(event.spyer.uniqueid)
@@ -216,21 +282,18 @@ class Whispering:
             if session.state is State.ATTACHED:
                 self._spawn(self._hang_up_successor(session))
         for waiting in self.book:
-            # One that is attached ends by itself: ChanSpy has the option E.
-            if waiting.target == uniqueid and waiting.state is not State.ATTACHED:
+            # One that is in force ends by itself: ChanSpy has the option E.
+            in_force = waiting.state in (State.ATTACHED, State.DETACHED)
+            if waiting.target == uniqueid and not in_force:
                 self._condemn(waiting, Reason.TARGET_GONE)
 
     def _on_originated(self, event: events.Originated) -> None:
         session = self.book.get(event.uniqueid)
         if session is None:
             return
-        if event.success:
-            self._sign(session, Sign.ANSWERED)
-        elif session.state is State.REQUESTED:
-            self._sign(session, Sign.ENDED, session.verdict or Reason.REFUSED)
-        else:
-            self.book.postpone(session, self._steady() + LATE_EVENTS)
-            self._set_timer()
+        self._sign(session, Sign.ANSWERED if event.success else Sign.REFUSED)
+        if not event.success:
+            self._spawn(self._find_out_why(session))
 
     # Deadlines and resync
 
@@ -245,7 +308,9 @@ class Whispering:
 
     def _overdue(self) -> None:
         for session in self.book.due(self._steady()):
-            if session.verdict is not None:
+            if session.state is State.REFUSED:
+                self._sign(session, Sign.ENDED, session.verdict or Reason.REFUSED)
+            elif session.verdict is not None:
                 log.warning("%s: its end was never heard of", session.leg)
                 self._sign(session, Sign.ENDED, session.verdict)
             else:
@@ -253,16 +318,57 @@ class Whispering:
                 self._condemn(session, Reason.FAILED if answered else Reason.NO_ANSWER)
         self._set_timer()
 
+    def _adopt(self, item: Listed) -> None:
+        """Take on a whisper that was under way before, by what its leg remembers."""
+        leg, memo = item.channel.uniqueid, unpack(SessionMemo, item.session)
+        extension = self._extension(memo.extension) if memo else None
+        supervisor = self._extension(memo.supervisor) if memo else None
+        if memo is None or extension is None or supervisor is None:
+            log.warning("%s is a whisper of which nothing is known here; it is left alone", leg)
+            return
+        answered = item.channel.state == events.ChannelState.UP
+        session = Session(
+            leg=leg,
+            target=memo.target,
+            call_id=self._call_id(memo.target),
+            extension=extension,
+            supervisor=supervisor,
+            caller_id=CallerId(memo.caller_name, memo.caller_number),
+            private=memo.private,
+            deadline=memo.until - self._wall() + self._steady() + DEADLINE_SLACK,
+            state=State.ANSWERED if answered else State.RINGING,
+        )
+        self.book.adopt(session)
+        log.info("%s was under way before and goes on", leg)
+
+    def _call_id(self, target: str) -> str:
+        channel = self._picture.channels.get(target)
+        return channel.call.id if channel is not None and channel.call is not None else ""
+
     def _reconcile(self, session: Session, item: Listed | None) -> None:
         if item is None:
-            if session.state is not State.REQUESTED:
-                self._sign(session, Sign.ENDED, session.verdict or Reason.LINK_LOST)
+            self._reconcile_missing(session)
         elif session.verdict is not None:
             self._spawn(self._hang_up(session.leg))
+        elif item.application == "ChanSpy" and item.channel.state == events.ChannelState.UP:
+            self._reconcile_spy(session, spied(item.data))
         elif session.target not in self._picture.channels:
             self._condemn(session, Reason.TARGET_GONE)
-        elif item.application == "ChanSpy" and spied(item.data) == session.target:
+        else:
+            self._on_leg(item.channel)
+
+    def _reconcile_missing(self, session: Session) -> None:
+        if session.state is State.REQUESTED:
+            # Should it come after all, late and unasked for, it is hung up at once.
+            self._condemn(session, Reason.LINK_LOST)
+        else:
+            self._sign(session, Sign.ENDED, session.verdict or Reason.LINK_LOST)
+
+    def _reconcile_spy(self, session: Session, target: str) -> None:
+        if target == session.target:
             self._sign(session, Sign.ATTACHED)
+        else:
+            self._wrong_target(session, target)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

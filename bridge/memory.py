@@ -1,0 +1,97 @@
+"""What must outlive the bridge, written on the channels themselves: the PBX is the database.
+
+Each lasting leg of a call with views carries a CallMemo and a LegMemo, each leg of a whisper a
+SessionMemo from its birth on. A value that cannot be read is as if it were not there.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+LEG_VARIABLE = "WHISPER_BRIDGE_LEG"
+"""The channel variable that holds a Memo."""
+
+SESSION_VARIABLE = "WHISPER_BRIDGE_SESSION"
+"""The channel variable that holds a SessionMemo."""
+
+MAX_VALUE = 500
+"""Characters of a value; what Status prints of a variable ends after 511."""
+
+Moment = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
+
+
+class _Memo(BaseModel):
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class CallMemo(_Memo):
+    """A call: its id, times, views given so far, the calls it absorbed, and whom it charges."""
+
+    id: str
+    published: Moment
+    answered: Moment | None = None
+    views_given: int = 0
+    absorbed: dict[str, dict[int, int]] = {}
+    charged: str | None = None
+
+
+class LegMemo(_Memo):
+    """A leg: its view in its call, the numbers it was born with, and its times."""
+
+    view: int = 0
+    own_number: str = ""
+    dialed_number: str = ""
+    was_dialed: bool = False
+    ringing: Moment | None = None
+    answered: Moment | None = None
+    holding: Moment | None = None
+    recording: Moment | None = None
+    spying: Moment | None = None
+
+
+class Memo(_Memo):
+    """What is remembered on a leg of a call."""
+
+    call: CallMemo
+    leg: LegMemo
+
+
+class SessionMemo(_Memo):
+    """A whisper; ``until`` is the epoch second by which its phone has been answered."""
+
+    target: str
+    extension: str
+    supervisor: str
+    caller_name: str
+    caller_number: str
+    private: bool
+    until: Moment
+
+
+AnyMemo = TypeVar("AnyMemo", bound=_Memo)
+
+
+def pack(memo: _Memo) -> str:
+    """A memo as the value of a variable: no comma, quote or space, which Originate would split."""
+    text = memo.model_dump_json(exclude_defaults=True)
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+def pack_leg(call: CallMemo, leg: LegMemo) -> str:
+    """The value for a leg. The oldest former ids of its call are left out if it grows too long."""
+    former = list(call.absorbed.items())
+    while True:
+        kept = call.model_copy(update={"absorbed": dict(former)})
+        value = pack(Memo(call=kept, leg=leg))
+        if len(value) <= MAX_VALUE or not former:
+            return value
+        former = former[1:]
+
+
+def unpack(kind: type[AnyMemo], value: str) -> AnyMemo | None:
+    """The memo of that kind in a variable's value; None if there is none."""
+    try:
+        return kind.model_validate_json(urlsafe_b64decode(value.encode()))
+    except (ValidationError, ValueError):
+        return None
