@@ -102,6 +102,11 @@ def list_channels() -> Action:
     )
 
 
+def core_settings() -> Action:
+    """Ask for the ``AsteriskVersion``, among others."""
+    return _action("CoreSettings")
+
+
 def list_bridges() -> Action:
     """List all bridges."""
     return _action("BridgeList", complete="BridgeListComplete")

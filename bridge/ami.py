@@ -45,8 +45,10 @@ class Listener(Protocol):
     def on_event(self, event: Event) -> None:
         """One event, in the order of arrival."""
 
-    def on_restored(self, listing: Sequence[Listed], holding: Sequence[str]) -> None:
-        """Everything there is on the PBX; later events continue from there."""
+    def on_restored(
+        self, listing: Sequence[Listed], holding: Sequence[str], version: str = ""
+    ) -> None:
+        """Everything there is on the PBX, and its version; later events continue from there."""
 
     def on_lost(self) -> None:
         """The link is gone."""
@@ -57,7 +59,9 @@ class _Nobody:
 
     def on_event(self, event: Event) -> None: ...
 
-    def on_restored(self, listing: Sequence[Listed], holding: Sequence[str]) -> None: ...
+    def on_restored(
+        self, listing: Sequence[Listed], holding: Sequence[str], version: str = ""
+    ) -> None: ...
 
     def on_lost(self) -> None: ...
 
@@ -246,6 +250,10 @@ class Link:
                 self._complain(str(error))
             except (OSError, TimeoutError, PbxUnavailable) as error:
                 self._complain(f"no link to the PBX at {self._where()}: {_words(error)}")
+            except Exception:
+                # Nobody else would begin the link anew after a fault of ours or the listener's.
+                longest = _LONGEST_PAUSE_REFUSED
+                log.exception("the picture of the PBX could not be taken in; trying on")
             self._pause = min(self._pause * 2, longest)
             await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
 
@@ -310,9 +318,11 @@ class Link:
         """Fetch the whole picture; what happens meanwhile is held back and follows."""
         channels = await self._list(actions.list_channels())
         bridges = await self._list(actions.list_bridges())
-        holding = [item["BridgeUniqueid"] for item in bridges if events.is_holding(item)]
-        listing = [events.listed(item) for item in channels if "Uniqueid" in item]
-        self._listener.on_restored(listing, holding)
+        holding = [item.get("BridgeUniqueid", "") for item in bridges if events.is_holding(item)]
+        listing = [events.listed(item) for item in channels if {"Channel", "Uniqueid"} <= {*item}]
+        settings = await self.send(actions.core_settings())
+        version = settings.headers.get("AsteriskVersion", "")
+        self._listener.on_restored(listing, holding, version)
         held_back, self._held_back = self._held_back or [], None
         for event in held_back:
             self._deliver(event)
@@ -338,9 +348,18 @@ class Link:
                     break
             quiet = time.monotonic() - self._wire.heard if self._wire else 0.0
             if quiet > self._silence / 2:
-                async with asyncio.timeout(self._silence / 4):
-                    await self.send(actions.ping())
+                await self._ping()
         raise PbxUnavailable("the connection was closed")
+
+    async def _ping(self) -> None:
+        """Ask for a sign of life; any will do, even one read late because we were busy."""
+        asked = time.monotonic()
+        try:
+            async with asyncio.timeout(self._silence / 4):
+                await self.send(actions.ping())
+        except TimeoutError:
+            if self._wire is None or self._wire.heard < asked:
+                raise
 
     def _shut(self, manager: _Manager) -> None:
         wire, self._wire, self._held_back = self._wire, None, None

@@ -392,8 +392,9 @@ class Picture:
         if state != ChannelState.UP or channel.answered is not None:
             return
         channel.answered = now
-        if channel.is_view and channel.call is not None and channel.call.answered is None:
-            channel.call.answered = now
+        if channel.is_view and channel.call is not None:
+            channel.call.answered = channel.call.answered or now
+            channel.call.charged = channel.call.charged or channel.extension
 
     def _rename(self, channel: Channel, name: str, now: float) -> None:
         channel.name = name

@@ -16,7 +16,7 @@ from bridge.directory import Directory, DirectoryError
 from bridge.keyring import KeyringError, signing_keys
 from bridge.lab.errors import LabError
 from bridge.lab.run import Wish, run_lab
-from bridge.service import Service
+from bridge.service import Rules, Service
 from bridge.settings import Settings, SettingsError, load
 from bridge.tokens import TokenBook
 
@@ -93,7 +93,7 @@ def _directory(settings: Settings) -> Directory:
 
 async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> None:
     link = Link(_address(settings), silence=settings.ami_silence)
-    service = Service(directory, link, settings.pbx_name)
+    service = Service(directory, link, _rules(settings))
     site = Site(service, directory, tokens, settings.public_url)
     stop = _stop_signals()
     host, port = settings.http_host, settings.http_port
@@ -107,6 +107,10 @@ async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> N
             f"cannot listen on {host}:{port}: {error.strerror};"
             " set BRIDGE_HTTP_HOST and BRIDGE_HTTP_PORT"
         ) from error
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(settings.pbx_name, settings.max_whispers_per_view, settings.follow_target)
 
 
 def _address(settings: Settings) -> Address:

@@ -58,7 +58,10 @@ class Memo(_Memo):
 
 
 class SessionMemo(_Memo):
-    """A whisper; ``until`` is the epoch second by which its phone has been answered."""
+    """A whisper; ``until`` is the epoch second by which its phone has been answered.
+
+    ``others`` are the Uniqueids of those the target talks to.
+    """
 
     target: str
     extension: str
@@ -67,6 +70,7 @@ class SessionMemo(_Memo):
     caller_number: str
     private: bool
     until: Moment
+    others: tuple[str, ...] = ()
 
 
 AnyMemo = TypeVar("AnyMemo", bound=_Memo)

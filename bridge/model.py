@@ -140,7 +140,10 @@ class PhoneCallView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneCall:
-    """A call with all its views; ``extension`` is the one charged for it."""
+    """A call with all its views; ``extension`` is the one charged for it.
+
+    ``warning`` tells who asked for a whisper why it might not be heard.
+    """
 
     id: str
     extension: str
@@ -148,6 +151,7 @@ class PhoneCall:
     published: float
     answered: float | None
     views: tuple[PhoneCallView, ...]
+    warning: str | None = None
 
 
 class Technology(Enum):

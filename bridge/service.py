@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from bridge.calls import Call, Channel, Picture
 from bridge.directory import Directory
@@ -32,7 +33,8 @@ from bridge.model import (
 )
 from bridge.remembering import Remembering
 from bridge.uapi import WhisperForm
-from bridge.views import owner_of, phone_call, view_id, whisper_target
+from bridge.versions import heard_in_silence
+from bridge.views import owner_of, peers, phone_call, view_id, whisper_target
 from bridge.whisper import DEADLINE_SLACK, Reason, Session, State
 from bridge.whispering import Pbx, Whispering
 
@@ -50,28 +52,47 @@ _FAILURES: dict[Reason | None, tuple[type[ApiError], str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an operator decides.
+
+    The PBX's name, which goes into call ids; how many may whisper to one view at a time; whether
+    a whisper follows its target into another conversation.
+    """
+
+    pbx_name: str = "asterisk"
+    max_whispers_per_view: int = 3
+    follow_target: bool = False
+
+
 class Service:
     """Calls and whispers of one PBX.
 
-    ``pbx_name`` goes into the ids of calls. ``wall`` gives epoch seconds, ``steady`` seconds that
-    never jump.
+    ``rules`` are the operator's. ``wall`` gives epoch seconds, ``steady`` seconds that never jump.
     """
 
     def __init__(
         self,
         directory: Directory,
         pbx: Pbx,
-        pbx_name: str,
+        rules: Rules | None = None,
         *,
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.picture = Picture(pbx_name, directory.by_endpoint, directory.extension)
+        self._rules = rules or Rules()
+        self.picture = Picture(self._rules.pbx_name, directory.by_endpoint, directory.extension)
         self.whispering = Whispering(
-            pbx, self.picture, directory.extension, wall=wall, steady=steady
+            pbx,
+            self.picture,
+            directory.extension,
+            follow=self._rules.follow_target,
+            wall=wall,
+            steady=steady,
         )
         self.remembering = Remembering(pbx, self.picture)
         self._directory = directory
+        self._version = ""
         self.complete = False
         self._wall, self._steady = wall, steady
 
@@ -134,8 +155,9 @@ class Service:
         if failure is not None:
             error, message = failure
             raise error(message)
-        shown = self.picture.call(call_id)
-        return self._show(shown) if shown else None
+        changed = self.picture.call(call_id)
+        shown = self._show(changed) if changed else None
+        return replace(shown, warning=self._warning(target)) if shown else None
 
     # What the PBX says
 
@@ -145,8 +167,11 @@ class Service:
         self.whispering.on_event(event)
         self.remembering.changed()
 
-    def on_restored(self, listing: Sequence[Listed], holding: Iterable[str]) -> None:
+    def on_restored(
+        self, listing: Sequence[Listed], holding: Iterable[str], version: str = ""
+    ) -> None:
         """Take in the PBX's own list of channels and holding bridges: the picture is complete."""
+        self._version = version
         self.picture.reconcile(listing, holding, self._wall())
         self.whispering.reconcile({item.channel.uniqueid: item for item in listing})
         self.complete = True
@@ -174,6 +199,11 @@ class Service:
         *,
         private: bool,
     ) -> Session:
+        if (
+            len(self.whispering.book.on_target(target.uniqueid))
+            >= self._rules.max_whispers_per_view
+        ):
+            raise ViewInvalid("As many extensions as may whisper to this view do so already.")
         session = Session(
             leg=WHISPER_LEG_PREFIX + secrets.token_hex(10),
             target=target.uniqueid,
@@ -183,6 +213,7 @@ class Service:
             caller_id=caller_id or supervisor.caller_id,
             private=private,
             deadline=self._steady() + seconds + DEADLINE_SLACK,
+            others=frozenset(party.uniqueid for party in peers(target)),
         )
         self.whispering.begin(session, seconds)
         return session
@@ -194,6 +225,15 @@ class Service:
         if any(leg.extension == supervisor for leg in call.views()):
             raise SendCallToInvalid("The extension of sendCallTo is a party of the call.")
         return supervisor
+
+    def _warning(self, target: Channel) -> str | None:
+        parties = (target, *peers(target))
+        if heard_in_silence(self._version) or all(party.holding is None for party in parties):
+            return None
+        return (
+            "The call is on hold. On this version of Asterisk the target hears no whisper while"
+            " nobody else sends it sound."
+        )
 
     # What is shown
 

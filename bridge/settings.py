@@ -136,6 +136,10 @@ class Settings(BaseSettings):
     log_level: LogLevel = "INFO"
     pbx_name: Line = "asterisk"
     """Goes into the ids of calls: bridges beside one PBX must agree on it."""
+    max_whispers_per_view: int = Field(3, ge=1, le=100)
+    """Supervisors who may whisper to one view at a time."""
+    follow_target: bool = False
+    """Whether a whisper goes on when its target comes to talk to somebody else."""
 
     @field_validator("*", mode="before")
     @classmethod

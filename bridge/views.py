@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from bridge.calls import Call, Channel
 from bridge.errors import ViewInvalid
 from bridge.events import ChannelState
-from bridge.model import Extension, Flow, PhoneCall, PhoneCallView, Status
+from bridge.model import Extension, Flow, PhoneCall, PhoneCallView, Status, Technology
 
 WhisperView = Callable[[Channel], PhoneCallView | None]
 """A spy leg to the view it is to show, if it is a whisper in force."""
@@ -36,8 +36,11 @@ def _linked(leg: Channel) -> list[Channel]:
 
 
 def talks(leg: Channel) -> bool:
-    """Whether a leg is answered and in a bridge in which people talk."""
-    return leg.is_up and leg.bridge is not None and not leg.bridge.holding
+    """Whether a leg is answered and in a bridge in which people talk, with somebody else."""
+    if not leg.is_up or leg.bridge is None or leg.bridge.holding:
+        return False
+    others = (other for other in leg.bridge.members.values() if other is not leg)
+    return any(other.kind is not Technology.INTERNAL for other in others)
 
 
 def whisper_target(leg: Channel | None, extensions: Iterable[Extension]) -> Channel:
@@ -135,9 +138,13 @@ def _ringing(leg: Channel, others: list[Channel], status: Status) -> float | Non
 
 
 def _flow(leg: Channel, others: list[Channel]) -> Flow:
-    if not others or any(other.extension is not None for other in others):
+    outsiders = [other for other in others if other.extension is None]
+    if not outsiders or len(outsiders) < len(others):
         return Flow.LOCAL
-    return Flow.INCOMING if leg.was_dialed else Flow.OUTGOING
+    if leg.was_dialed:
+        return Flow.INCOMING
+    # Somebody from outside may have come to the same conference: he was not called.
+    return Flow.OUTGOING if any(other.was_dialed for other in outsiders) else Flow.LOCAL
 
 
 def _source(leg: Channel, others: list[Channel]) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ class Reason(Enum):
     REFUSED = "the PBX cannot call the phone"
     FAILED = "failed"
     TARGET_GONE = "the target's call ended"
+    OTHERS_CHANGED = "the target talks to somebody else now"
     WRONG_TARGET = "wrong target"
     LINK_LOST = "link lost"
 
@@ -99,6 +100,8 @@ class IllegalMove(Exception):
 class Session:
     """One whisper. ``leg`` and ``target`` are Uniqueids, ``call_id`` is as the client named it.
 
+    ``others`` are the Uniqueids of those the target talked to when it was asked for.
+
     ``deadline`` is when its next sign is overdue, in seconds of a steady clock, and ``verdict``
     why the bridge itself ends it, if it does.
     """
@@ -111,9 +114,15 @@ class Session:
     caller_id: CallerId
     private: bool
     deadline: float | None
+    others: frozenset[str] = frozenset()
     state: State = State.REQUESTED
     verdict: Reason | None = None
     reason: Reason | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is under way or in force, rather than about to end."""
+        return self.verdict is None and self.state not in (State.REFUSED, State.DETACHED)
 
 
 def reason_of(session: Session, cause: int) -> Reason:
@@ -144,14 +153,13 @@ class Book:
         return self._sessions.get(leg)
 
     def find(self, target: str, supervisor: Extension) -> Session | None:
-        """The live session of this supervisor on this target."""
-        same = (
-            session
-            for session in self
-            if (session.target, session.supervisor) == (target, supervisor)
-            and session.verdict is None
-        )
+        """The session of this supervisor on this target, unless it is about to end."""
+        same = (s for s in self.on_target(target) if s.supervisor == supervisor)
         return next(same, None)
+
+    def on_target(self, target: str) -> list[Session]:
+        """The sessions on this target that are not about to end."""
+        return [s for s in self if s.target == target and s.is_live]
 
     def open(self, session: Session) -> None:
         """Write down a new session. Raises IllegalMove when its leg is known already."""

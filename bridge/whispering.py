@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 from bridge import actions, events
 from bridge.actions import Action, Answer
-from bridge.calls import Picture, spied
+from bridge.calls import Channel, Picture, spied
 from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
 from bridge.memory import SessionMemo, pack, unpack
 from bridge.model import WHISPER_LEG_PREFIX, CallerId, Extension
+from bridge.views import peers
 from bridge.whisper import (
     DEADLINE_SLACK,
     Book,
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 FIRST_SIGN_TIMEOUT = 5.0
 """Seconds the PBX has to begin calling a phone, or to say that it cannot."""
+
+MOST_OTHERS = 4
+"""Others of a whisper that its leg remembers: in a conference one who stays is enough."""
 
 _UNCALLABLE = {"UNAVAILABLE": Reason.UNREGISTERED, "INVALID": Reason.UNKNOWN}
 """States of a device that cannot be called, and what they say of the phone."""
@@ -50,7 +54,8 @@ class Whispering:
     """The whispers under way on one PBX.
 
     ``picture`` is read, never written; ``extension`` finds one by its number, for whispers that
-    were under way before; ``wall`` gives epoch seconds, ``steady`` seconds that never jump.
+    were under way before; ``follow`` keeps a whisper when its target comes to talk to somebody
+    else, rather than end it; ``wall`` gives epoch seconds, ``steady`` seconds that never jump.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Whispering:
         picture: Picture,
         extension: Callable[[str], Extension | None],
         *,
+        follow: bool,
         wall: Callable[[], float],
         steady: Callable[[], float],
     ) -> None:
@@ -66,6 +72,7 @@ class Whispering:
         self._pbx = pbx
         self._picture = picture
         self._extension = extension
+        self._follow = follow
         self._wall, self._steady = wall, steady
         self._first_signs: dict[str, asyncio.Future[Session]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,6 +145,7 @@ class Whispering:
             caller_number=session.caller_id.number,
             private=session.private,
             until=self._wall() + seconds,
+            others=tuple(sorted(session.others))[:MOST_OTHERS],
         )
         return actions.originate_whisper(
             session.leg,
@@ -260,6 +268,21 @@ class Whispering:
         answered = leg.state == events.ChannelState.UP
         self._sign(session, Sign.ANSWERED if answered else Sign.CREATED)
 
+    def _on_entered(self, event: events.Entered) -> None:
+        """Whoever enters a bridge may be a new party for somebody who is whispered to."""
+        entered = self._picture.channels.get(event.channel.uniqueid)
+        if self._follow or entered is None or entered.call is None:
+            return
+        for session in self.book:
+            target = self._picture.channels.get(session.target)
+            if target is not None and target.call is entered.call:
+                self._check_others(session, target)
+
+    def _check_others(self, session: Session, target: Channel) -> None:
+        now = {party.uniqueid for party in peers(target)}
+        if session.others and now and now.isdisjoint(session.others):
+            self._condemn(session, Reason.OTHERS_CHANGED)
+
     def _on_spy_started(self, event: events.SpyStarted) -> None:
         session = self.book.get(event.spyer.uniqueid)
         if session is None:
@@ -336,6 +359,7 @@ class Whispering:
             caller_id=CallerId(memo.caller_name, memo.caller_number),
             private=memo.private,
             deadline=memo.until - self._wall() + self._steady() + DEADLINE_SLACK,
+            others=frozenset(memo.others),
             state=State.ANSWERED if answered else State.RINGING,
         )
         self.book.adopt(session)
@@ -356,6 +380,9 @@ class Whispering:
             self._condemn(session, Reason.TARGET_GONE)
         else:
             self._on_leg(item.channel)
+        target = self._picture.channels.get(session.target)
+        if target is not None and not self._follow:
+            self._check_others(session, target)
 
     def _reconcile_missing(self, session: Session) -> None:
         if session.state is State.REQUESTED:
@@ -383,6 +410,7 @@ def _because(session: Session) -> str:
 _REACTIONS: dict[type, Callable[[Whispering, Any], None]] = {
     events.Seen: Whispering._on_seen,
     events.DialBegun: Whispering._on_dial_begun,
+    events.Entered: Whispering._on_entered,
     events.SpyStarted: Whispering._on_spy_started,
     events.SpyStopped: Whispering._on_spy_stopped,
     events.HungUp: Whispering._on_hung_up,

@@ -13,6 +13,7 @@ from bridge.model import CallerId, PhoneCall, PhoneCallView
 from bridge.uapi.listing import LARGEST_START, ListQuery, Page
 from bridge.uapi.shapes import (
     PHONE_CALL_FIELDS,
+    AcceptedBody,
     CollectionBody,
     ErrorBody,
     ErrorDetail,
@@ -72,8 +73,11 @@ def _not_asked(fields: Collection[str] | None) -> set[str]:
 
 
 def present_accepted(call: PhoneCall, link_self: str) -> dict[str, object]:
-    """Return the body of a 202: the call's id, its extension and where to follow it."""
-    return PhoneCallBody(id=call.id, extension=call.extension, link=SelfLink(self=link_self)).body()
+    """Return the body of a 202: the call's id, its extension, where to follow it, any warning."""
+    link = SelfLink(self=link_self)
+    return AcceptedBody(
+        id=call.id, extension=call.extension, link=link, warning=call.warning
+    ).body()
 
 
 def present_page(

@@ -99,6 +99,19 @@ PHONE_CALL_FIELDS: Final = {
 """JSON name to attribute of the fields a client may choose from."""
 
 
+class AcceptedBody(Shape):
+    """A whisper that is under way: its call, and where to follow it."""
+
+    model_config = ConfigDict(title="AcceptedPhoneCall")
+
+    id: str = Field(examples=["b817d2618fe6f1804333"])
+    extension: str = Field(description="The extension charged for the call.", examples=["0003*210"])
+    link: SelfLink
+    warning: str | None = Field(
+        default=None, description="Why the whisper might not be heard, where that is known."
+    )
+
+
 class PageLinks(Shape):
     """The pages before and after this one, where there are any."""
 

@@ -71,6 +71,8 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_STATE_DIR",
         "BRIDGE_LOG_LEVEL",
         "BRIDGE_PBX_NAME",
+        "BRIDGE_MAX_WHISPERS_PER_VIEW",
+        "BRIDGE_FOLLOW_TARGET",
     }
 
 
