@@ -390,4 +390,7 @@ class Link:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
+        return f"its certificate is not accepted: {why}; check BRIDGE_AMI_CA and BRIDGE_AMI_HOST"
     return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else repr(error))

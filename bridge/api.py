@@ -8,10 +8,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge import errors, uapi
 from bridge.directory import Directory
@@ -45,7 +47,8 @@ class Site:
 
 
 SITE = web.AppKey("site", Site)
-REQUEST_ID = "request_id"
+REQUEST_ID: ContextVar[str] = ContextVar("request_id")
+"""The id of the request that is being handled, under which the log speaks of it."""
 
 
 @asynccontextmanager
@@ -65,13 +68,31 @@ async def serving(
 
     app = make_app(site)
     app.cleanup_ctx.append(hold)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    runner = web.AppRunner(
+        app, access_log=None, logger=_discreet_logger(), shutdown_timeout=SHUTDOWN_TIMEOUT
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         yield runner.addresses[0][:2]
     finally:
         await runner.cleanup()
+
+
+def _discreet_logger() -> logging.Logger:
+    """What aiohttp logs to: of a request that is no HTTP, not the text, which may hold a token."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.addFilter(_without_request)
+    return logger
+
+
+def _without_request(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "a request was no HTTP: %s", (type(error).__name__,)
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def make_app(site: Site) -> web.Application:
@@ -175,14 +196,15 @@ def _zone() -> tzinfo:
 @web.middleware
 async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Name the request, and log how it went without its numbers."""
-    request[REQUEST_ID] = secrets.token_hex(8)
+    request_id = secrets.token_hex(8)
+    REQUEST_ID.set(request_id)
     began = time.monotonic()
     response = await handler(request)
-    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    response.headers["X-Request-Id"] = request_id
     response.headers["Cache-Control"] = "no-store"
     log.info(
         "request %s: %s %s: %d in %.1f ms",
-        request[REQUEST_ID],
+        request_id,
         request.method if request.method.isalpha() else "?",
         _route(request),
         response.status,
@@ -206,7 +228,7 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception:
-        log.exception("request %s failed", request[REQUEST_ID])
+        log.exception("request %s failed", REQUEST_ID.get())
         return _error_response(errors.InternalServerError())
 
 

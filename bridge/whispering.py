@@ -88,9 +88,10 @@ class Whispering:
 
     def begin(self, session: Session, seconds: int) -> None:
         """Have the supervisor's phone called for this many seconds; the session is new."""
+        action = self._action(session, seconds)
         self.book.open(session)
         self._first_signs[session.leg] = asyncio.get_running_loop().create_future()
-        self._spawn(self._originate(session, self._pbx.send(self._action(session, seconds))))
+        self._spawn(self._originate(session, self._pbx.send(action)))
         self._set_timer()
         log.info("%s requested on call %s", session.leg, session.call_id)
 

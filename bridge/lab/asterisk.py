@@ -70,6 +70,7 @@ class Asterisk:
         *,
         bridge_secret: str,
         ports: Ports | None = None,
+        certificate: Path | None = None,
     ) -> "Asterisk":
         """Write the configuration, start Asterisk and wait until it is fully booted.
 
@@ -78,12 +79,13 @@ class Asterisk:
             run_dir: where it may write; made if it is not there. Keep the path short.
             bridge_secret: the AMI secret of the user `whisper-bridge`.
             ports: what to listen on; free ones if not given.
+            certificate: a PEM file with a key and its certificates, for AMI over TLS as well.
 
         Raises:
             LabError: it does not come up; the message has the end of its log.
         """
         pbx = cls(build, run_dir, ports or Ports.free())
-        render(build, pbx.run_dir, pbx.ports, bridge_secret)
+        render(build, pbx.run_dir, pbx.ports, bridge_secret, certificate)
         await pbx.boot()
         return pbx
 
@@ -109,6 +111,11 @@ class Asterisk:
     def ami_port(self) -> int:
         """Its TCP port for AMI."""
         return self.ports.ami
+
+    @property
+    def ami_tls_port(self) -> int:
+        """Its TCP port for AMI over TLS, if it has a certificate."""
+        return self.ports.ami_tls
 
     @property
     def log(self) -> Path:
@@ -189,7 +196,13 @@ class Asterisk:
         return "\n".join(lines)
 
 
-def render(build: AsteriskBuild, run_dir: Path, ports: Ports, bridge_secret: str) -> None:
+def render(
+    build: AsteriskBuild,
+    run_dir: Path,
+    ports: Ports,
+    bridge_secret: str,
+    certificate: Path | None = None,
+) -> None:
     """Write the lab's configuration for one Asterisk below its directory.
 
     Args:
@@ -197,6 +210,7 @@ def render(build: AsteriskBuild, run_dir: Path, ports: Ports, bridge_secret: str
         run_dir: where it may write.
         ports: what it will listen on.
         bridge_secret: the AMI secret of the user `whisper-bridge`.
+        certificate: a PEM file for AMI over TLS; none, no TLS.
 
     Raises:
         LabError: the directory's path is too long or cannot be written to.
@@ -211,6 +225,7 @@ def render(build: AsteriskBuild, run_dir: Path, ports: Ports, bridge_secret: str
         "SIP_PORT": ports.sip,
         "CHAN_SIP_PORT": ports.chan_sip,
         "AMI_PORT": ports.ami,
+        "AMI_TLS": _tls(ports, certificate) if certificate else "",
         "RTP_FIRST": ports.rtp_first,
         "RTP_LAST": ports.rtp_last,
         "PHONE_PASSWORD": PHONE_PASSWORD,
@@ -223,6 +238,15 @@ def render(build: AsteriskBuild, run_dir: Path, ports: Ports, bridge_secret: str
         tones.write(run_dir / "moh/hold.wav", tones.MUSIC_HZ, 10, dbfs=-12)
     except OSError as error:
         raise LabError(f"cannot write the configuration below {run_dir}: {error}") from error
+
+
+def _tls(ports: Ports, certificate: Path) -> str:
+    settings = {
+        "tlsenable": "yes",
+        "tlsbindaddr": f"127.0.0.1:{ports.ami_tls}",
+        "tlscertfile": certificate,
+    }
+    return "\n".join(f"{name} = {value}" for name, value in settings.items())
 
 
 def _render_all(conf: Path, etc: Path, values: Mapping[str, object]) -> None:

@@ -21,6 +21,7 @@ class Ports:
         sip: UDP, PJSIP.
         chan_sip: UDP, the old SIP driver; used by Asterisk 16 only.
         ami: TCP.
+        ami_tls: TCP, AMI over TLS; used when Asterisk is given a certificate.
         rtp_first: the first UDP port for sound.
         rtp_last: the last.
     """
@@ -28,6 +29,7 @@ class Ports:
     sip: int
     chan_sip: int
     ami: int
+    ami_tls: int
     rtp_first: int
     rtp_last: int
 
@@ -38,13 +40,14 @@ class Ports:
         Raises:
             LabError: there are none.
         """
-        sip = free_ports(3)
+        sip = free_ports(4)
         # Asterisk and the phones step over single RTP ports in use; only the range is ours to say.
         rtp = random.randrange(10000, _FIRST - _RTP_PORTS, 2)
         return cls(
             sip=sip,
             chan_sip=sip + 1,
             ami=sip + 2,
+            ami_tls=sip + 3,
             rtp_first=rtp,
             rtp_last=rtp + _RTP_PORTS - 1,
         )
