@@ -223,7 +223,7 @@ class Link:
     """The link to one PBX: found again after every loss, and never older than its last word.
 
     ``silence`` is how many seconds the PBX may say nothing, not even to a ping, and
-    ``action_timeout`` how many an answer may take.
+    ``action_timeout`` how many an answer may take; a list may take six times as long.
     """
 
     def __init__(
@@ -271,8 +271,10 @@ class Link:
     async def _answered(self, action: Action, answered: asyncio.Future[Answer] | None) -> Answer:
         if answered is None:
             raise LinkLost
+        # Ten thousand channels are a long list.
+        patience = self._action_timeout * (6 if action.complete else 1)
         try:
-            async with asyncio.timeout(self._action_timeout):
+            async with asyncio.timeout(patience):
                 return await answered
         except TimeoutError:
             raise PbxUnavailable(f"The PBX did not answer {action.name} in time.") from None

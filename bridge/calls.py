@@ -245,6 +245,7 @@ class Picture:
         # Numbers that were given before come first, then the oldest channels.
         for item in sorted(items.values(), key=lambda item: (not item.memo, -item.age)):
             self._restore(item, silent, now)
+        self._restore_pairs()
         for item in items.values():
             self._restore_dial(item)
             self._restore_spy(item, now)
@@ -448,8 +449,9 @@ class Picture:
         self.bridges[bridge.id] = bridge
         bridge.members[channel.uniqueid] = channel
         channel.bridge = bridge
-        if bridge.parking:
-            channel.parked = channel.parked or now
+        if bridge.parking and channel.parked is None:
+            channel.parked = now
+            self._touch(channel)
         self._join_members(channel)
 
     def _join_members(self, channel: Channel) -> None:
@@ -460,9 +462,10 @@ class Picture:
             self._join(channel, other)
 
     def _leave(self, channel: Channel) -> None:
-        bridge, channel.bridge, channel.parked = channel.bridge, None, None
+        bridge, channel.bridge = channel.bridge, None
         if bridge is None:
             return
+        channel.parked = None
         bridge.members.pop(channel.uniqueid, None)
         if not bridge.members:
             self.bridges.pop(bridge.id, None)
@@ -572,6 +575,19 @@ class Picture:
             call.absorbed.setdefault(known_as, numbers)
             self._calls.setdefault(known_as, call)
         return call
+
+    def _restore_pairs(self) -> None:
+        """Pair the halves of Local channels by their names: they were told of once only."""
+        halves = {
+            channel.name: channel
+            for channel in self.channels.values()
+            if channel.kind is Technology.LOCAL
+        }
+        for name, one in halves.items():
+            two = halves.get(f"{name.removesuffix(';1')};2")
+            if two is not None and one.pair is None and one is not two:
+                one.pair, two.pair = two, one
+                self._join(one, two)
 
     def _restore_dial(self, item: Listed) -> None:
         channel = self.channels.get(item.channel.uniqueid)

@@ -104,7 +104,7 @@ async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> N
             log.info("stopping: requests under way finish, whispers in force go on in the PBX")
     except OSError as error:
         raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror};"
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)};"
             " set BRIDGE_HTTP_HOST and BRIDGE_HTTP_PORT"
         ) from error
 

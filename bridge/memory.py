@@ -46,6 +46,7 @@ class LegMemo(_Memo):
     ringing: Moment | None = None
     answered: Moment | None = None
     holding: Moment | None = None
+    parked: Moment | None = None
     recording: Moment | None = None
     spying: Moment | None = None
 

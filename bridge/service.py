@@ -3,10 +3,12 @@
 Requests come in as plain calls, events as they are read. Nothing here knows HTTP or the AMI wire.
 """
 
+import asyncio
 import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bridge.calls import Call, Channel, Picture
@@ -20,7 +22,7 @@ from bridge.errors import (
     SendCallToInvalid,
     ViewInvalid,
 )
-from bridge.events import Event, Listed
+from bridge.events import Entered, Event, Listed
 from bridge.model import (
     WHISPER_LEG_PREFIX,
     CallerId,
@@ -34,11 +36,14 @@ from bridge.model import (
 from bridge.remembering import Remembering
 from bridge.uapi import WhisperForm
 from bridge.versions import heard_in_silence
-from bridge.views import owner_of, peers, phone_call, view_id, whisper_target
+from bridge.views import is_joining, owner_of, peers, phone_call, view_id, whisper_target
 from bridge.whisper import DEADLINE_SLACK, Reason, Session, State
 from bridge.whispering import Pbx, Whispering
 
 log = logging.getLogger(__name__)
+
+JOINING = 0.25
+"""Seconds in which a leg that was answered is bridged; the PBX tells of both in turn."""
 
 _FAILURES: dict[Reason | None, tuple[type[ApiError], str]] = {
     Reason.UNREGISTERED: (
@@ -93,6 +98,7 @@ class Service:
         self.remembering = Remembering(pbx, self.picture)
         self._directory = directory
         self._version = ""
+        self._entered = asyncio.Event()
         self.complete = False
         self._wall, self._steady = wall, steady
 
@@ -142,9 +148,11 @@ class Service:
         call = self.picture.call(call_id)
         if call is None or not _involves(call, extensions):
             raise PhoneCallInvalid
-        target = _target(call, call_id, form.view_id, extensions)
+        leg = _leg(call, call_id, form.view_id)
+        await self._joined(leg)
+        target = whisper_target(leg, extensions)
         private = form.private
-        supervisor = self._supervisor(principal, call, target, form.send_call_to)
+        supervisor = self._supervisor(principal, target, form.send_call_to)
         session = self.whispering.book.find(target.uniqueid, supervisor)
         if session is None:
             session = self._begin(call_id, target, supervisor, caller_id, seconds, private=private)
@@ -165,6 +173,9 @@ class Service:
         """Take in one event, in the order of arrival."""
         self.picture.feed(event, self._wall())
         self.whispering.on_event(event)
+        if isinstance(event, Entered):
+            self._entered.set()
+            self._entered = asyncio.Event()
         self.remembering.changed()
 
     def on_restored(
@@ -188,6 +199,13 @@ class Service:
         self.whispering.on_lost()
 
     # Whispers
+
+    async def _joined(self, leg: Channel | None) -> None:
+        """Wait a moment for a leg that has just been answered to be bridged with the other side."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(JOINING):
+                while leg is not None and is_joining(leg):
+                    await self._entered.wait()
 
     def _begin(
         self,
@@ -218,11 +236,9 @@ class Service:
         self.whispering.begin(session, seconds)
         return session
 
-    def _supervisor(
-        self, principal: Principal, call: Call, target: Channel, number: str
-    ) -> Extension:
+    def _supervisor(self, principal: Principal, target: Channel, number: str) -> Extension:
         supervisor = self._directory.terminal_for(owner_of(target), principal, number)
-        if any(leg.extension == supervisor for leg in call.views()):
+        if target.call and any(leg.extension == supervisor for leg in target.call.views()):
             raise SendCallToInvalid("The extension of sendCallTo is a party of the call.")
         return supervisor
 
@@ -264,8 +280,8 @@ def _involves(call: Call, extensions: Sequence[Extension]) -> bool:
     return any(leg.extension in extensions for leg in call.views())
 
 
-def _target(call: Call, known_as: str, view: str, extensions: Sequence[Extension]) -> Channel:
+def _leg(call: Call, known_as: str, view: str) -> Channel | None:
     number = int(view)
     if view_id(number) != view:
         raise ViewInvalid
-    return whisper_target(call.view(known_as, number), extensions)
+    return call.view(known_as, number)

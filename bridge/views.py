@@ -43,6 +43,11 @@ def talks(leg: Channel) -> bool:
     return any(other.kind is not Technology.INTERNAL for other in others)
 
 
+def is_joining(leg: Channel) -> bool:
+    """Whether a leg is answered, and may yet be bridged with somebody in a moment."""
+    return leg.call is not None and leg.is_up and leg.parked is None and not talks(leg)
+
+
 def whisper_target(leg: Channel | None, extensions: Iterable[Extension]) -> Channel:
     """The leg itself, if it is one of these extensions' own device and on call.
 

@@ -88,10 +88,12 @@ class Whispering:
 
     def begin(self, session: Session, seconds: int) -> None:
         """Have the supervisor's phone called for this many seconds; the session is new."""
-        action = self._action(session, seconds)
+        # Nothing of it can be heard before this function ends: a fault here leaves no trace.
+        sent = self._pbx.send(self._action(session, seconds))
         self.book.open(session)
         self._first_signs[session.leg] = asyncio.get_running_loop().create_future()
-        self._spawn(self._originate(session, self._pbx.send(action)))
+        # Closed in this moment, the task would never come to await what was sent.
+        self._spawn(self._originate(session, sent)).add_done_callback(lambda _: sent.close())
         self._set_timer()
         log.info("%s requested on call %s", session.leg, session.call_id)
 
@@ -398,10 +400,11 @@ class Whispering:
         else:
             self._wrong_target(session, target)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _because(session: Session) -> str:

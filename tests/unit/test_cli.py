@@ -1,0 +1,255 @@
+"""The command as an operator meets it, in a process of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.keyring import signing_keys
+from bridge.tokens import TokenBook
+
+DIRECTORY = """\
+[[organizations]]
+id = 3
+name = "Default Organization"
+prefix = "0003"
+
+[[users]]
+id = 12
+organization = 3
+
+[[extensions]]
+number = "0003*210"
+user = 12
+
+[[apps]]
+client_id = "panel"
+client_secret = "s3cret"
+user = 12
+"""
+CHECKOUT = Path(__file__).parents[2]
+PORT_NOBODY_HEARS = "1"
+"""tcpmux: nothing on a machine of today answers there."""
+
+
+class Operator:
+    """Somebody at a shell, with a directory and the settings that are needed."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.directory = home / "directory.toml"
+        self.directory.write_text(DIRECTORY)
+        self.settings = {
+            "BRIDGE_AMI_PORT": PORT_NOBODY_HEARS,
+            "BRIDGE_AMI_SECRET": "zq9secret",
+            "BRIDGE_DIRECTORY": str(self.directory),
+            "BRIDGE_STATE_DIR": str(home / "state"),
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command."""
+        others = {name: text for name, text in os.environ.items() if "BRIDGE" not in name}
+        return subprocess.Popen(
+            (sys.executable, "-W", "error", "-m", "bridge", *arguments),
+            env={**others, **self.settings, "HOME": str(self.home)},
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Run the command to its end: exit code, output, errors."""
+        with self.start(*arguments) as process:
+            try:
+                out, err = process.communicate(timeout=20)
+            finally:
+                process.kill()
+        return process.returncode, out, err
+
+    def told(self, *arguments: str) -> list[str]:
+        """Run a command that must fail as an operator's mistake does, and return what it says."""
+        code, out, err = self.run(*arguments)
+        assert (code, out) == (2, "")
+        assert "Traceback" not in err
+        assert "zq9secret" not in err
+        lines = err.splitlines()
+        assert all(lines)
+        return lines
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    return Operator(tmp_path)
+
+
+# Arguments
+
+
+def test_help_names_the_commands(operator: Operator) -> None:
+    code, out, err = operator.run("--help")
+    assert (code, err) == (0, "")
+    assert re.findall(r"^    (\w+) ", out, re.MULTILINE) == ["serve", "token", "lab"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("srve",), ("token",), ("lab", "--asterisk", "1")])
+def test_a_wrong_argument_is_told_with_the_usage(
+    operator: Operator, arguments: tuple[str, ...]
+) -> None:
+    said = operator.told(*arguments)
+    assert said[0].startswith("usage: whisper-bridge")
+    assert re.match("whisper-bridge( [a-z]+)?: error: ", said[-1])
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("BRIDGE_AMI_SECRET", "", "BRIDGE_AMI_SECRET: missing; set it in the environment or in"),
+        ("BRIDGE_DIRECTORY", "", "BRIDGE_DIRECTORY: missing; set it in the environment or in"),
+        ("BRIDGE_HTTP_PORT", "http", "BRIDGE_HTTP_PORT (environment): must be a whole number"),
+        ("BRIDGE_CONFIG", "/none", "BRIDGE_CONFIG (environment): /none: No such file or dir"),
+        ("BRIDGE_DIRECTORY", "/none", "BRIDGE_DIRECTORY cannot be read: [Errno 2] No such file"),
+        ("BRIDGE_AMI_HSOT", "x", "BRIDGE_AMI_HSOT (environment): unknown; did you mean BRIDGE_AMI"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(
+    operator: Operator, setting: str, value: str, said: str
+) -> None:
+    operator.settings[setting] = value
+    (line,) = operator.told("serve")
+    assert line.startswith(f"whisper-bridge: {said}")
+
+
+def test_a_token_needs_the_same_settings(operator: Operator) -> None:
+    operator.settings["BRIDGE_AMI_SECRET"] = ""
+    (line,) = operator.told("token", "panel")
+    assert line.startswith("whisper-bridge: BRIDGE_AMI_SECRET: missing; set it")
+
+
+def test_every_wrong_setting_has_its_line(operator: Operator) -> None:
+    operator.settings = {"BRIDGE_HTTP_PORT": "0"}
+    said = operator.told("serve")
+    assert [line.removeprefix("whisper-bridge: ").split(":")[0] for line in said] == [
+        "BRIDGE_AMI_SECRET",
+        "BRIDGE_HTTP_PORT (environment)",
+        "BRIDGE_DIRECTORY",
+    ]
+
+
+def test_settings_may_stand_in_a_file(operator: Operator, tmp_path: Path) -> None:
+    lines = [f'{name} = "{value}"' for name, value in operator.settings.items()]
+    config = tmp_path / "bridge.toml"
+    config.write_text("\n".join(lines))
+    operator.settings = {"BRIDGE_CONFIG": str(config)}
+    code, out, err = operator.run("token", "panel")
+    assert (code, err) == (0, "")
+    assert out
+    config.write_text("\n".join(["# bridge", *lines, "BRIDGE_HTTP_PRT = 1"]))
+    (line,) = operator.told("token", "panel")
+    assert line.startswith(f"whisper-bridge: {config}:6: unknown key 'BRIDGE_HTTP_PRT'; did you")
+
+
+# The directory
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("user = 12", "user = 13", '12: extension 0003*210: user "13" does not exist'),
+        ("prefix =", "prefx =", "4: organization 3: unknown key 'prefx'; did you mean 'prefix'?"),
+        ("[[users]]", "[[users]", "6: Expected ']]' at the end of an array declaration"),
+    ],
+)
+def test_a_mistake_in_the_directory_is_told_with_its_line(
+    operator: Operator, old: str, new: str, said: str
+) -> None:
+    operator.directory.write_text(DIRECTORY.replace(old, new, 1))
+    assert operator.told("serve") == [f"whisper-bridge: directory.toml:{said}"]
+
+
+def test_a_directory_that_is_no_text_is_told(operator: Operator) -> None:
+    operator.directory.write_bytes(b"\xff\xfe")
+    (line,) = operator.told("token", "panel")
+    assert line.startswith("whisper-bridge: BRIDGE_DIRECTORY cannot be read: 'utf-8' codec")
+
+
+def test_a_directory_may_begin_with_a_byte_order_mark(operator: Operator) -> None:
+    operator.directory.write_text(DIRECTORY, encoding="utf-8-sig")
+    assert operator.run("token", "panel")[0] == 0
+
+
+# Tokens
+
+
+def test_a_token_is_printed_that_the_service_accepts(operator: Operator) -> None:
+    code, out, err = operator.run("token", "panel")
+    assert (code, err) == (0, "")
+    (token,) = out.splitlines()
+    book = TokenBook(signing_keys(operator.home / "state"))
+    assert book.verify(token, time.time()) == "panel"
+
+
+def test_an_app_that_is_not_in_the_directory_gets_none(operator: Operator) -> None:
+    assert operator.told("token", "pannel") == [
+        "whisper-bridge: the directory has no app 'pannel'",
+    ]
+    assert not (operator.home / "state").exists()
+
+
+def test_a_key_that_others_can_read_is_refused(operator: Operator) -> None:
+    signing_keys(operator.home / "state")
+    key = operator.home / "state/token.key"
+    key.chmod(0o644)
+    assert operator.told("serve") == [
+        f"whisper-bridge: {key}: open to every user of this machine; run chmod 600 on it"
+    ]
+
+
+# Serving
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield str(listener.getsockname()[1])
+
+
+def test_a_port_in_use_is_told(operator: Operator, taken: str) -> None:
+    operator.settings |= {"BRIDGE_HTTP_PORT": taken, "BRIDGE_LOG_LEVEL": "ERROR"}
+    (line,) = operator.told("serve")
+    assert line.startswith(f"whisper-bridge: cannot listen on 127.0.0.1:{taken}: ")
+    assert "address already in use; set BRIDGE_HTTP_HOST" in line.replace("Address", "address")
+
+
+def test_an_address_that_is_not_ours_is_told(operator: Operator) -> None:
+    operator.settings |= {"BRIDGE_HTTP_HOST": "192.0.2.1", "BRIDGE_LOG_LEVEL": "ERROR"}
+    (line,) = operator.told("serve")
+    assert line.startswith("whisper-bridge: cannot listen on 192.0.2.1:8480: ")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_service(operator: Operator, end: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        operator.settings["BRIDGE_HTTP_PORT"] = str(free.getsockname()[1])
+    with operator.start("serve") as process:
+        try:
+            assert process.stderr
+            log = next(line for line in process.stderr if "listening on" in line)
+            assert operator.settings["BRIDGE_HTTP_PORT"] in log
+            process.send_signal(end)
+            _, rest = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "Traceback" not in rest
