@@ -1,0 +1,178 @@
+"""What the PBX is asked, header by header."""
+
+import unicodedata
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge import actions
+from bridge.actions import Action
+from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
+from bridge.model import CallerId
+
+CALLER_ID = CallerId("Whisper To Me", "42420042")
+
+
+def whisper(
+    *,
+    leg: str = "whisper-1",
+    endpoint: str = "PJSIP/0003*024",
+    target: str = "1795402445.443",
+    caller_id: CallerId = CALLER_ID,
+    memo: str = "bWVtbw==",
+    private: bool = False,
+) -> Action:
+    return actions.originate_whisper(leg, endpoint, target, caller_id, 20, memo, private=private)
+
+
+@pytest.mark.parametrize(("private", "mode"), [(False, "w"), (True, "W")])
+def test_a_whisper(private: bool, mode: str) -> None:
+    asked = whisper(private=private)
+    assert asked.headers == {
+        "Action": "Originate",
+        "Channel": "PJSIP/0003*024",
+        "Application": "ChanSpy",
+        "Data": f"1795402445.443,uq{mode}ES",
+        "CallerID": "Whisper To Me <42420042>",
+        "Timeout": "20000",
+        "ChannelId": "whisper-1",
+        "Variable": f"{SESSION_VARIABLE}=bWVtbw==",
+        "Async": "true",
+    }
+    assert (asked.name, asked.complete) == ("Originate", None)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_whisper_is_bound_to_its_target_and_takes_no_keys(private: bool) -> None:
+    options = whisper(private=private).headers["Data"].partition(",")[2]
+    assert {"u", "E", "S"} <= set(options)
+    assert not {"d", "X", "B", "o", "n"} & set(options)
+
+
+def test_a_caller_without_a_name_is_a_number() -> None:
+    assert whisper(caller_id=CallerId("", "0003*024")).headers["CallerID"] == "<0003*024>"
+
+
+@pytest.mark.parametrize(
+    ("asked", "headers", "complete"),
+    [
+        (
+            actions.hang_up("whisper-1"),
+            {"Action": "Hangup", "Channel": "whisper-1", "Cause": "16"},
+            None,
+        ),
+        (
+            actions.remember("1.2", "bWVtbw=="),
+            {"Action": "Setvar", "Channel": "1.2", "Variable": LEG_VARIABLE, "Value": "bWVtbw=="},
+            None,
+        ),
+        (
+            actions.device_state("PJSIP/0003*024"),
+            {"Action": "Getvar", "Variable": "DEVICE_STATE(PJSIP/0003*024)"},
+            None,
+        ),
+        (
+            actions.list_channels(),
+            {"Action": "Status", "Variables": f"{LEG_VARIABLE},{SESSION_VARIABLE}"},
+            "StatusComplete",
+        ),
+        (actions.list_bridges(), {"Action": "BridgeList"}, "BridgeListComplete"),
+        (actions.ping(), {"Action": "Ping"}, None),
+    ],
+    ids=lambda value: value.name if isinstance(value, Action) else "",
+)
+def test_the_others(asked: Action, headers: dict[str, str], complete: str | None) -> None:
+    assert (asked.headers, asked.complete) == (headers, complete)
+
+
+# What never passes
+
+VALUES: list[Callable[[str], Action]] = [
+    lambda value: whisper(leg=value),
+    lambda value: whisper(endpoint=value),
+    lambda value: whisper(target=value),
+    lambda value: whisper(memo=value),
+    lambda value: whisper(caller_id=CallerId(value, "1")),
+    lambda value: whisper(caller_id=CallerId("A", value)),
+    actions.hang_up,
+    actions.device_state,
+    lambda value: actions.remember(value, "memo"),
+    lambda value: actions.remember("1.2", value),
+]
+NAMES_OF_VALUES = [
+    "leg",
+    "endpoint",
+    "target",
+    "memo",
+    "name",
+    "number",
+    "hangup",
+    "device",
+    "channel",
+    "variable",
+]
+CONTROLS = {
+    "CR LF": "\r\n",
+    "LF": "\n",
+    "CR": "\r",
+    "NUL": "\0",
+    "DEL": "\x7f",
+    "NEL": "\x85",
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+    "half a pair": "\ud800",
+}
+
+
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+@pytest.mark.parametrize("ask", VALUES, ids=NAMES_OF_VALUES)
+def test_a_control_character_is_refused_in_every_value(
+    ask: Callable[[str], Action], control: str
+) -> None:
+    with pytest.raises(ValueError, match=r"control character|no Uniqueid"):
+        ask(f"a{control}Action: Hangup")
+
+
+@pytest.mark.parametrize("ask", VALUES, ids=NAMES_OF_VALUES)
+@given(text=st.text(st.characters(codec=None)))
+def test_whatever_passes_stays_one_line(ask: Callable[[str], Action], text: str) -> None:
+    try:
+        asked = ask(text)
+    except ValueError:
+        return
+    for value in asked.headers.values():
+        assert len(value.splitlines()) <= 1
+        assert not any(unicodedata.category(char) == "Cc" for char in value)
+        value.encode()
+
+
+def test_a_refusal_does_not_repeat_the_value() -> None:
+    with pytest.raises(ValueError, match="a control character in CallerID of Originate") as refusal:
+        whisper(caller_id=CallerId("Secret\n", "3334444"))
+    assert "Secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("", id="empty: anybody"),
+        pytest.param("PJSIP/0003*210", id="prefix of a name"),
+        pytest.param("PJSIP/0003*210-00000002", id="name"),
+        pytest.param("1.2,qB", id="options of its own"),
+        pytest.param("1.2&1.3", id="two"),
+        pytest.param("1.2:g", id="group"),
+        pytest.param("${EXTEN}", id="variable"),
+        pytest.param(" 1.2", id="space"),
+        pytest.param("1.2|q", id="old separator"),
+    ],
+)
+def test_a_target_is_a_uniqueid_or_nothing(target: str) -> None:
+    with pytest.raises(ValueError, match="no Uniqueid"):
+        whisper(target=target)
+
+
+@pytest.mark.parametrize("target", ["1795402445.443", "pbx-1795402445.443", "my_pbx-1.2"])
+def test_every_form_of_a_uniqueid_passes(target: str) -> None:
+    assert whisper(target=target).headers["Data"] == f"{target},uqwES"
