@@ -36,7 +36,15 @@ from bridge.model import (
 from bridge.remembering import Remembering
 from bridge.uapi import WhisperForm
 from bridge.versions import heard_in_silence
-from bridge.views import is_joining, owner_of, peers, phone_call, view_id, whisper_target
+from bridge.views import (
+    is_joining,
+    owner_of,
+    peers,
+    phone_call,
+    view_id,
+    whisper_target,
+    why_unheard,
+)
 from bridge.whisper import DEADLINE_SLACK, Reason, Session, State
 from bridge.whispering import Pbx, Whispering
 
@@ -243,13 +251,9 @@ class Service:
         return supervisor
 
     def _warning(self, target: Channel) -> str | None:
-        parties = (target, *peers(target))
-        if heard_in_silence(self._version) or all(party.holding is None for party in parties):
-            return None
-        return (
-            "The call is on hold. On this version of Asterisk the target hears no whisper while"
-            " nobody else sends it sound."
-        )
+        spies = self.whispering.book.on_target(target.uniqueid)
+        carried = any(spy.state is State.ATTACHED for spy in spies)
+        return why_unheard(target, carried=carried or heard_in_silence(self._version))
 
     # What is shown
 

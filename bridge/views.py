@@ -62,6 +62,23 @@ def whisper_target(leg: Channel | None, extensions: Iterable[Extension]) -> Chan
     return leg
 
 
+def why_unheard(leg: Channel, *, carried: bool) -> str | None:
+    """Why a whisper to this leg would not be heard, or None when nothing is known against it.
+
+    ``carried`` says that the PBX sends it sound even when nobody else does: its version does, or
+    an earlier whisper keeps the music on hold going.
+    """
+    if leg.holding is not None:
+        return "The target has put the call on hold: its phone is sent no sound until it resumes."
+    others = peers(leg)
+    if carried or not others or any(other.holding is None for other in others):
+        return None
+    return (
+        "The target is on hold. On this version of Asterisk it hears no whisper until the other"
+        " side resumes the call."
+    )
+
+
 def phone_call(call: Call, whisper_view: WhisperView) -> PhoneCall | None:
     """The call as the contract shows it, or None while no extension takes part in it.
 

@@ -473,9 +473,10 @@ async def test_three_may_whisper_to_a_view_unless_the_operator_says_otherwise() 
     [
         pytest.param("22.10.1~dfsg", AGENT_LEG, True, id="held by the agent"),
         pytest.param("22.10.1", CUSTOMER, True, id="held by the customer"),
-        pytest.param("16.28.0", AGENT_LEG, True, id="16"),
-        pytest.param("", AGENT_LEG, True, id="unknown version"),
-        pytest.param("22.11.0", AGENT_LEG, False, id="heard all the same"),
+        pytest.param("16.28.0", CUSTOMER, True, id="16"),
+        pytest.param("", CUSTOMER, True, id="unknown version"),
+        pytest.param("22.11.0", CUSTOMER, False, id="heard all the same"),
+        pytest.param("22.11.0", AGENT_LEG, True, id="a phone that holds is sent nothing, ever"),
         pytest.param("22.10.1", None, False, id="not on hold"),
     ],
 )
