@@ -4,7 +4,8 @@ import asyncio
 import logging
 
 from bridge import actions
-from bridge.calls import Channel, Picture
+from bridge.calls import Picture
+from bridge.channels import Channel
 from bridge.errors import PbxUnavailable
 from bridge.memory import pack_leg
 from bridge.whispering import Pbx

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bridge.calls import Call, Channel, Picture
+from bridge.calls import Picture
+from bridge.channels import Call, Channel
 from bridge.directory import Directory
 from bridge.errors import (
     ApiError,

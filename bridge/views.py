@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from bridge.calls import Call, Channel
+from bridge.channels import Call, Channel
 from bridge.errors import ViewInvalid
 from bridge.events import ChannelState
 from bridge.model import Extension, Flow, PhoneCall, PhoneCallView, Status, Technology

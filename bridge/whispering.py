@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from bridge import actions, events
 from bridge.actions import Action, Answer
-from bridge.calls import Channel, Picture, spied
+from bridge.calls import Picture
+from bridge.channels import Channel, spied
 from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
 from bridge.memory import SessionMemo, pack, unpack

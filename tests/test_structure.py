@@ -18,7 +18,7 @@ RINGS: Final = (
         "words",
         ("errors", "model", "events", "actions", "memory", "callerid", "toml_lines", "versions"),
     ),
-    ("rules", ("calls", "views", "whisper", "directory", "tokens", "uapi")),
+    ("rules", ("channels", "calls", "views", "whisper", "directory", "tokens", "uapi")),
     ("service", ("whispering", "remembering", "service")),
     ("edges", ("ami", "api", "settings", "keyring", "lab")),
     ("root", ("cli", "__main__")),

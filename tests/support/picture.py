@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from bridge.calls import Call, Channel, Picture
+from bridge.calls import Picture
+from bridge.channels import Call, Channel
 from bridge.events import Event
 from bridge.model import PhoneCall, PhoneCallView, Technology
 from bridge.views import phone_call

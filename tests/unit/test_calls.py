@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bridge.calls import Call, Picture, call_id, endpoint_of, spied
+from bridge.calls import Picture, call_id
+from bridge.channels import Call, endpoint_of, spied
 from bridge.events import Event, Listed, Snapshot
 from bridge.model import Technology
 from tests.support.directory import AGENT, COLLEAGUE, DIRECTORY, NEIGHBOUR

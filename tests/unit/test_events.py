@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bridge import events
 from bridge.events import ChannelState, Listed, Snapshot, headers_of, parse, unescape
+from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
 from tests.support.recordings import NAMES, messages
 
 CHANNEL = {
@@ -297,6 +298,30 @@ def test_headers_of_an_answer() -> None:
     lines = b"Response: Success", b"Message: a: b", b"Empty: ", b"Odd", b"Twice: 1", b"Twice: 2"
     headers = headers_of(b"\r\n".join(lines))
     assert (headers["Message"], headers["Empty"], headers["Twice"]) == ("a: b", "", "2")
+
+
+def test_variables_of_a_listed_channel_stand_under_their_names() -> None:
+    lines = (
+        b"Event: Status",
+        b"Variable: SET=a=b",
+        b"Variable: EMPTY=",
+        b"Variable: UNSET=(null)",
+        b"Variable: ODD",
+        b"Data: x=y",
+    )
+    assert headers_of(b"\r\n".join(lines)) == {
+        "Event": "Status",
+        "Variable: SET": "a=b",
+        "Variable: EMPTY": "",
+        "Variable": "ODD",
+        "Data": "x=y",
+    }
+
+
+def test_memos_of_a_listed_channel() -> None:
+    memos = {f"Variable: {LEG_VARIABLE}": "leg", f"Variable: {SESSION_VARIABLE}": "session"}
+    found = events.listed({**channel(), **memos})
+    assert (found.memo, found.session) == ("leg", "session")
 
 
 def test_a_listed_channel() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bridge.calls import Call, Channel, Picture
+from bridge.calls import Picture
+from bridge.channels import Call, Channel
 from bridge.model import CallerId, Flow, PhoneCallView, Status, Technology
 from bridge.views import phone_call, view_id
 from tests.recordings.record import SCENARIOS, SECOND_WHISPER, WHISPER

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bridge.calls import Channel, Picture
+from bridge.calls import Picture
+from bridge.channels import Channel
 from bridge.errors import ViewInvalid
 from bridge.events import ChannelState, Entered, Event, Snapshot
 from bridge.model import CallerId, Flow, PhoneCallView, Status
