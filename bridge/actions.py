@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bridge.events import ANSWERED, STARTED
 from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
 from bridge.model import CallerId
 
@@ -96,10 +97,9 @@ def device_state(endpoint: str) -> Action:
 
 
 def list_channels() -> Action:
-    """List all channels, each with its memos."""
-    return _action(
-        "Status", complete="StatusComplete", Variables=f"{LEG_VARIABLE},{SESSION_VARIABLE}"
-    )
+    """List all channels, each with its memos and times."""
+    variables = ",".join((LEG_VARIABLE, SESSION_VARIABLE, STARTED, ANSWERED))
+    return _action("Status", complete="StatusComplete", Variables=variables)
 
 
 def core_settings() -> Action:

@@ -377,10 +377,7 @@ class Picture:
     # The PBX's own list
 
     def _restore(self, item: Listed, silent: frozenset[str], now: float) -> None:
-        known = item.channel.uniqueid in self.channels
-        if not known and item.memo:
-            self._recall(item)
-        channel = self._adopt(item.channel, now - item.age)
+        channel = self._restored(item, now)
         if channel is None:
             return
         if not item.bridge:
@@ -389,6 +386,19 @@ class Picture:
         held = item.bridge in silent
         bridge = self.bridges.get(item.bridge) or Bridge(item.bridge, held, held)
         self._enter(channel, bridge, now)
+
+    def _restored(self, item: Listed, now: float) -> Channel | None:
+        uniqueid = item.channel.uniqueid
+        if uniqueid in self._ended_set:
+            return None
+        if uniqueid not in self.channels and item.memo:
+            self._recall(item)
+        channel, changed = self.channels.get(uniqueid), now
+        if channel is None:
+            changed = item.started or now - item.age
+            channel = self._create(item.channel, changed)
+        self._update(channel, item.channel, item.answered or changed)
+        return channel
 
     def _recall(self, item: Listed) -> None:
         """Make a channel known as it was remembered, rather than as one just born."""
@@ -447,7 +457,8 @@ class Picture:
     def _restore_spy(self, item: Listed, now: float) -> None:
         channel = self.channels.get(item.channel.uniqueid)
         if channel is not None and item.application == "ChanSpy":
-            self._spy(channel, self.channels.get(spied(item.data)), now)
+            # It listens since a moment after its phone was answered.
+            self._spy(channel, self.channels.get(spied(item.data)), item.answered or now)
 
 
 _MOVES: dict[type, Callable[[Picture, Any, float], None]] = {

@@ -16,6 +16,9 @@ Headers = Mapping[str, str]
 UNKNOWN = "<unknown>"
 """What AMI prints for a name or number that is not set."""
 
+STARTED, ANSWERED = "CDR(start,u)", "CDR(answer,u)"
+"""What the PBX can be asked of a channel's times (Asterisk documentation, function CDR)."""
+
 UNSET = "(null)"
 """What AMI prints for a variable that is not set."""
 
@@ -146,7 +149,8 @@ class ShutDown(NamedTuple):
 class Listed(NamedTuple):
     """A channel in the PBX's own list; ``age`` in seconds.
 
-    ``bridge``, ``memo`` (of the leg) and ``session`` (of a whisper) may be empty.
+    ``bridge``, ``memo`` (of the leg) and ``session`` (of a whisper) may be empty; ``started`` and
+    ``answered`` are epoch seconds, None where the PBX keeps no call detail records.
     """
 
     channel: Snapshot
@@ -156,6 +160,8 @@ class Listed(NamedTuple):
     age: int
     memo: str = ""
     session: str = ""
+    started: float | None = None
+    answered: float | None = None
 
 
 Event = (
@@ -385,4 +391,12 @@ def listed(headers: Headers) -> Listed:
         _number(get("Seconds", "")),
         get(f"Variable: {LEG_VARIABLE}", ""),
         get(f"Variable: {SESSION_VARIABLE}", ""),
+        _epoch(get(f"Variable: {STARTED}", "")),
+        _epoch(get(f"Variable: {ANSWERED}", "")),
     )
+
+
+def _epoch(text: str) -> float | None:
+    """Seconds as a call detail record has them; 0 is never."""
+    found = re.fullmatch(r"\d+(?:\.\d+)?", text)
+    return float(text) or None if found else None

@@ -12,7 +12,7 @@ from bridge.whispering import Pbx
 
 log = logging.getLogger(__name__)
 
-DELAY = 0.02
+DELAY = 0.002
 """Seconds after a change: the events of one moment arrive together."""
 
 AT_ONCE = 20

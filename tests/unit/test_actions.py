@@ -75,7 +75,10 @@ def test_a_caller_without_a_name_is_a_number() -> None:
         ),
         (
             actions.list_channels(),
-            {"Action": "Status", "Variables": f"{LEG_VARIABLE},{SESSION_VARIABLE}"},
+            {
+                "Action": "Status",
+                "Variables": f"{LEG_VARIABLE},{SESSION_VARIABLE},CDR(start,u),CDR(answer,u)",
+            },
             "StatusComplete",
         ),
         (actions.list_bridges(), {"Action": "BridgeList"}, "BridgeListComplete"),

@@ -377,6 +377,23 @@ def test_a_rename_moves_a_channel_to_its_new_extension() -> None:
     check(found)
 
 
+def test_a_name_that_changed_unheard_is_learned_from_the_next_event() -> None:
+    found = talking()
+    feed(found, [held(AGENT_LEG._replace(name="PJSIP/0003*211-00000009"))])
+    assert found.channels["1.2"].name == "PJSIP/0003*211-00000009"
+    assert found.channels["1.2"].extension == COLLEAGUE
+
+
+def test_a_half_that_is_paired_anew_leaves_its_old_half() -> None:
+    one, two, three = local(1, "5.1"), local(2, "5.2"), local(2, "5.3")
+    found = picture([paired(one, two), paired(one, three)])
+    assert found.channels["5.2"].pair is None
+    assert found.channels["5.1"].pair is found.channels["5.3"]
+    feed(found, [paired(two, three)])
+    assert found.channels["5.1"].pair is None
+    check(found)
+
+
 def test_a_leg_renamed_to_nobodys_endpoint_is_no_view() -> None:
     found = talking()
     feed(found, [renamed(AGENT_LEG, "PJSIP/7770000-00000009")])

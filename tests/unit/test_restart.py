@@ -214,6 +214,27 @@ async def test_nothing_is_written_twice() -> None:
 
 
 @in_virtual_time
+async def test_what_was_written_before_a_restart_is_not_written_after_it() -> None:
+    async with scene() as now:
+        now.talk()
+        await asyncio.sleep(1)
+        async with restarted(now) as later:
+            await asyncio.sleep(1)
+            assert later.pbx.of("Setvar") == []
+
+
+@in_virtual_time
+async def test_what_is_known_counts_more_than_what_was_written() -> None:
+    async with scene() as now:
+        call = now.talk()
+        await asyncio.sleep(1)
+        now.feed(held(AGENT_LEG))
+        before = now.service.find_call((AGENT,), call)
+        now.restored(*Written(now.pbx).on(*now.listing()))
+        assert now.service.find_call((AGENT,), call) == before
+
+
+@in_virtual_time
 async def test_what_could_not_be_written_is_written_after_the_gap() -> None:
     async with scene() as now:
         now.pbx.lose("Setvar")

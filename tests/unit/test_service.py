@@ -20,7 +20,7 @@ from bridge.errors import (
 )
 from bridge.events import Snapshot
 from bridge.model import CallerId, Flow, Status
-from bridge.service import Rules
+from bridge.service import JOINING, Rules
 from bridge.versions import heard_in_silence
 from tests.support.directory import AGENT, COLLEAGUE, NEIGHBOUR, SUPERVISOR, principal
 from tests.support.happenings import (
@@ -268,6 +268,43 @@ async def test_a_ringing_view_is_refused() -> None:
         (found,) = now.service.picture.calls()
         with pytest.raises(ViewInvalid, match="not on call"):
             await now.whisper(found.id)
+
+
+@in_virtual_time
+async def test_a_view_that_was_just_answered_is_given_a_moment_to_talk() -> None:
+    async with scene() as now:
+        first, *others, last = talk(CUSTOMER, AGENT_LEG)
+        now.feed(first, *others)
+        task = now.ask(now.service.picture.calls()[0].id)
+        await settle()
+        assert now.pbx.of("Originate") == []
+        now.feed(last)
+        await settle()
+        now.feed(seen(now.leg))
+        assert await task is not None
+
+
+@in_virtual_time
+async def test_a_view_that_does_not_come_to_talk_is_refused_after_that_moment() -> None:
+    async with scene() as now:
+        *others, _ = talk(CUSTOMER, AGENT_LEG)
+        now.feed(*others)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ViewInvalid, match="not on call"):
+            await now.whisper(now.service.picture.calls()[0].id)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(JOINING)
+
+
+@in_virtual_time
+async def test_a_view_that_ends_in_that_moment_is_refused() -> None:
+    async with scene() as now:
+        *others, _ = talk(CUSTOMER, AGENT_LEG)
+        now.feed(*others)
+        task = now.ask(now.service.picture.calls()[0].id)
+        await settle()
+        now.feed(hung_up(AGENT_LEG))
+        with pytest.raises(ViewInvalid):
+            await task
 
 
 @in_virtual_time

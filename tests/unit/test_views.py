@@ -9,7 +9,16 @@ from bridge.channels import Channel
 from bridge.errors import ViewInvalid
 from bridge.events import ChannelState, Entered, Event, Snapshot
 from bridge.model import CallerId, Flow, PhoneCallView, Status
-from bridge.views import owner_of, peers, phone_call, talks, view_id, whisper_target
+from bridge.views import (
+    is_joining,
+    owner_of,
+    peers,
+    phone_call,
+    talks,
+    view_id,
+    whisper_target,
+    why_unheard,
+)
 from tests.support.directory import AGENT, COLLEAGUE, NEIGHBOUR
 from tests.support.happenings import (
     RINGING,
@@ -38,6 +47,7 @@ COLLEAGUE_LEG = leg("0003*211", "2.1", exten="0003*210", caller=("Agent 211", "0
 CALLED = leg("0003*210", "2.2", "2.1", connected=("Agent 211", "0003*211"))
 OUTSIDE = leg("7779999", "3.2", "2.1")
 WHISPERER = leg("0003*024", "whisper-1", state=UP)
+RECORDER = leg("", "7.1", name="CBRec/conf-1", state=UP)
 INCOMING, INTERNAL, OUTGOING = (
     (CUSTOMER, AGENT_LEG),
     (COLLEAGUE_LEG, CALLED),
@@ -379,6 +389,10 @@ def test_nothing_else_may_be_whispered_to(uniqueid: str, events: list[Event]) ->
         pytest.param([seen(AGENT_LEG)], "not on call", id="created"),
         pytest.param(list(call(CUSTOMER, AGENT_LEG)), "not on call", id="rings"),
         pytest.param([seen(AGENT_LEG, UP)], "not on call", id="up, in no bridge"),
+        pytest.param([enters(AGENT_LEG, "b")], "not on call", id="alone in its bridge"),
+        pytest.param(
+            [enters(AGENT_LEG, "b"), enters(RECORDER, "b")], "not on call", id="with a recorder"
+        ),
         pytest.param([enters(AGENT_LEG, "holding")], "not on call", id="held"),
         pytest.param([enters(AGENT_LEG, "parking")], "is parked", id="parked"),
         pytest.param([enters(AGENT_LEG, "b"), leaves(AGENT_LEG, "b")], "not on call", id="left"),
@@ -397,6 +411,51 @@ def test_talking_ends(event: Event) -> None:
     assert talks(agent)
     feed(found, [event])
     assert not talks(agent)
+
+
+@pytest.mark.parametrize(
+    ("events", "joining"),
+    [
+        pytest.param([seen(AGENT_LEG, RINGING)], False, id="rings"),
+        pytest.param([seen(AGENT_LEG, UP)], True, id="answered"),
+        pytest.param([enters(AGENT_LEG, "b")], True, id="first in its bridge"),
+        pytest.param(list(talk(CUSTOMER, AGENT_LEG)), False, id="talks"),
+        pytest.param([enters(AGENT_LEG, "parking")], False, id="parked"),
+    ],
+)
+def test_a_leg_that_was_answered_may_be_bridged_in_a_moment(
+    events: list[Event], joining: bool
+) -> None:
+    assert is_joining(picture(events).channels["1.2"]) is joining
+
+
+def test_a_leg_that_ended_is_never_bridged() -> None:
+    found = picture([seen(AGENT_LEG, UP)])
+    agent = found.channels["1.2"]
+    feed(found, [hung_up(AGENT_LEG)])
+    assert not is_joining(agent)
+
+
+@pytest.mark.parametrize(
+    ("holders", "carried", "heard"),
+    [
+        pytest.param((), False, True, id="nobody holds"),
+        pytest.param((AGENT_LEG,), False, False, id="the target holds"),
+        pytest.param((AGENT_LEG,), True, False, id="the target holds, whatever is sent"),
+        pytest.param((CUSTOMER,), False, False, id="the other side holds"),
+        pytest.param((CUSTOMER,), True, True, id="the other side holds, and sound is sent"),
+    ],
+)
+def test_whether_a_whisper_is_heard(
+    holders: tuple[Snapshot, ...], carried: bool, heard: bool
+) -> None:
+    found = picture([*talk(CUSTOMER, AGENT_LEG), *map(held, holders)])
+    assert (why_unheard(found.channels["1.2"], carried=carried) is None) is heard
+
+
+def test_a_whisper_is_heard_while_one_of_several_others_speaks() -> None:
+    found = picture([*talk(CUSTOMER, AGENT_LEG), enters(OUTSIDE, "bridge"), held(CUSTOMER)])
+    assert why_unheard(found.channels["1.2"], carried=False) is None
 
 
 def test_a_leg_in_a_bridge_that_still_rings_does_not_talk() -> None:
