@@ -644,6 +644,22 @@ def test_a_call_found_in_the_list_is_as_old_as_the_list_says() -> None:
     assert set(found.bridges["b"].members) == {"1.1", "1.2"}
 
 
+def test_a_call_found_in_the_list_has_the_times_of_the_pbx_where_it_keeps_them() -> None:
+    items = (listed(each._replace(state=UP), bridge="b", age=60) for each in (CUSTOMER, AGENT_LEG))
+    found = restored(*(each._replace(started=NOW - 61.5, answered=NOW - 58.25) for each in items))
+    assert the_call(found).published == NOW - 61.5
+    assert the_call(found).answered == found.channels["1.2"].answered == NOW - 58.25
+
+
+def test_an_answer_during_a_gap_is_as_old_as_the_pbx_says() -> None:
+    found = picture(call(CUSTOMER, AGENT_LEG))
+    up = [each._replace(state=UP) for each in (CUSTOMER, AGENT_LEG)]
+    items = [listed(each, bridge="b")._replace(answered=NOW + 20) for each in up]
+    found.reconcile(items, [], NOW + 60)
+    assert the_call(found).answered == NOW + 20
+    assert the_call(found).published == NOW
+
+
 def test_calls_bridged_in_the_list_are_one() -> None:
     found = restored(
         listed(OTHER, bridge="b", age=5), listed(CUSTOMER, bridge="b", age=60), listed(SPY)

@@ -324,6 +324,25 @@ def test_memos_of_a_listed_channel() -> None:
     assert (found.memo, found.session) == ("leg", "session")
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        pytest.param("1795408970.262513", 1795408970.262513, id="a time"),
+        pytest.param("1795408970", 1795408970.0, id="whole seconds"),
+        pytest.param("0.000000", None, id="never"),
+        pytest.param("", None, id="not kept"),
+        pytest.param("soon", None, id="no time"),
+        pytest.param("-1.5", None, id="before all times"),
+        pytest.param("1e9", None, id="no decimal"),
+    ],
+)
+def test_times_of_a_listed_channel(text: str, seconds: float | None) -> None:
+    found = events.listed({**channel(), f"Variable: {events.STARTED}": text})
+    assert (found.started, found.answered) == (seconds, None)
+    found = events.listed({**channel(), f"Variable: {events.ANSWERED}": text})
+    assert (found.started, found.answered) == (None, seconds)
+
+
 def test_a_listed_channel() -> None:
     more = {"BridgeID": "b-1", "Application": "ChanSpy", "Data": "1.2,uqwES", "Seconds": "3723"}
     assert events.listed({**channel(), **more}) == Listed(SEEN, "b-1", "ChanSpy", "1.2,uqwES", 3723)
