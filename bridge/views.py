@@ -87,7 +87,8 @@ def phone_call(call: Call, whisper_view: WhisperView) -> PhoneCall | None:
     legs = list(call.views())
     if not legs:
         return None
-    charged = call.charged or _called(legs)
+    # Of a call from outside: who answered it, and until then who was called first.
+    charged = call.charged or owner_of(legs[0])
     spies = (leg for leg in call.channels.values() if leg.view and not leg.is_party)
     whispers = [view for view in map(whisper_view, spies) if view is not None]
     return PhoneCall(
@@ -103,12 +104,6 @@ def phone_call(call: Call, whisper_view: WhisperView) -> PhoneCall | None:
 def view_id(number: int) -> str:
     """A view's number as the contract writes it: ``01``."""
     return f"{number:02d}"
-
-
-def _called(legs: list[Channel]) -> Extension:
-    """Who is charged for a call from outside: who answered it, else who was called first."""
-    leg = min(legs, key=lambda leg: (leg.answered is None, leg.answered or 0, leg.view))
-    return owner_of(leg)
 
 
 def owner_of(leg: Channel) -> Extension:
