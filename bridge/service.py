@@ -158,7 +158,8 @@ class Service:
         if call is None or not _involves(call, extensions):
             raise PhoneCallInvalid
         leg = _leg(call, call_id, form.view_id)
-        await self._joined(leg)
+        if leg is not None and is_joining(leg):
+            await self._joined(leg)
         target = whisper_target(leg, extensions)
         private = form.private
         supervisor = self._supervisor(principal, target, form.send_call_to)
@@ -209,11 +210,11 @@ class Service:
 
     # Whispers
 
-    async def _joined(self, leg: Channel | None) -> None:
+    async def _joined(self, leg: Channel) -> None:
         """Wait a moment for a leg that has just been answered to be bridged with the other side."""
         with suppress(TimeoutError):
             async with asyncio.timeout(JOINING):
-                while leg is not None and is_joining(leg):
+                while is_joining(leg):
                     await self._entered.wait()
 
     def _begin(
