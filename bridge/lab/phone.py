@@ -15,7 +15,7 @@ from bridge.lab.control import Control, PhoneEvent
 from bridge.lab.errors import LabError
 from bridge.lab.packages import BaresipBuild
 from bridge.lab.ports import free_ports, free_tcp
-from bridge.lab.waiting import Journal
+from bridge.lab.waiting import Journal, until
 
 _CALLED = ("CALL_INCOMING", "CALL_ESTABLISHED")
 
@@ -168,6 +168,7 @@ class Phone:
 
     async def hold(self) -> None:
         """Put the current call on hold."""
+        await self.established_call()
         await self.do("hold")
 
     async def resume(self) -> None:
@@ -176,6 +177,7 @@ class Phone:
 
     async def transfer(self, number: str) -> None:
         """Send the other party of the current call to a number, unannounced (SIP REFER)."""
+        await self.established_call()
         await self.do("transfer", self._uri(number))
 
     async def introduce(self, held: str, consulted: str) -> None:
@@ -248,6 +250,24 @@ class Phone:
     async def established(self, within: float = 5, *, since: int = 0) -> PhoneEvent:
         """Wait until a call is answered, by whichever side."""
         return await self.event("CALL_ESTABLISHED", within=within, since=since)
+
+    async def established_call(self, within: float = 5) -> str:
+        """Wait until a call is established, and return the Call-ID of the newest that is.
+
+        The other side, and Asterisk, may know it a moment before: the phone waits for the ACK.
+        """
+        await until(
+            lambda: bool(self._established()),
+            f"a call of {self.number} is established",
+            within=within,
+            every=0.01,
+        )
+        return self._established()[-1]
+
+    def _established(self) -> list[str]:
+        over = {event.call_id for event in self.events.entries if event.type == "CALL_CLOSED"}
+        begun = (event for event in self.events.entries if event.type == "CALL_ESTABLISHED")
+        return [event.call_id for event in begun if event.call_id not in over]
 
     async def closed(self, within: float = 5, *, since: int = 0) -> str:
         """Wait until a call has ended and return the reason the phone shows."""

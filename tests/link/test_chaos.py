@@ -54,7 +54,7 @@ async def test_after_whatever_was_done_to_the_link_all_is_known_again(
         service = Service(DIRECTORY, link)
         async with running(link, service):
             run = Run(house, proxy, service, seed, dice, Random(seed))
-            await run.play(dice.randint(8, 24), kill=seed % 40 == 7)
+            await run.play(dice.randint(6, 20), kill=seed % 40 == 7)
             await run.settle()
             await run.end()
             await service.close()

@@ -143,11 +143,11 @@ class Cast:
     async def consult(self, role: str, other: str) -> tuple[str, str]:
         """Somebody holds his call and calls somebody else; gives the two calls' Call-IDs."""
         phone = self.phones[role]
-        held = [e for e in phone.events.entries if e.type == "CALL_ESTABLISHED"][-1].call_id
+        held = await phone.established_call()
         await phone.hold()
         await self.next_recording(role)
         await self.dial(role, other)
-        return held, [e for e in phone.events.entries if e.type == "CALL_ESTABLISHED"][-1].call_id
+        return held, await phone.established_call()
 
     async def next_recording(self, role: str) -> None:
         """Wait until a new recording will not have the name of the last one."""
