@@ -24,6 +24,9 @@ from bridge.lab.server import Server
 
 AGENT, CUSTOMER, SUPERVISOR = "0003*210", "7778888", "0003*024"
 CALLER_ID = "Whisper To Me <42420042>"
+INTERRUPTED = 130
+"""What a shell calls the end by Ctrl-C: 128 and the number of SIGINT."""
+
 _PATIENCE = 10.0
 
 
@@ -66,31 +69,32 @@ class _Clock:
 async def run_lab(wish: Wish) -> int:
     """Run the lab; on a terminal it stays up until Ctrl-C, elsewhere it ends after the proof.
 
-    Returns 0 when every party heard exactly whom it should, else 1. Raises LabError when the lab
+    Returns 0 when every party heard exactly whom it should, else 1, and INTERRUPTED when it was
+    stopped before it knew. Raises LabError when the lab
     cannot be set up.
     """
-    say = _Clock()
-    stop = _stop_signals()
-    with suppress(asyncio.CancelledError):
-        work = asyncio.ensure_future(_play(wish, say, stop))
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done() and not _stays():
-            work.cancel()
-        stopped.cancel()
+    work = asyncio.create_task(_play(wish, _Clock()))
+    stopped = asyncio.create_task(_stop_signals().wait())
+    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not work.done():
+        work.cancel()
+    try:
         return await work
-    return 130
+    except asyncio.CancelledError:
+        return INTERRUPTED
 
 
-async def _play(wish: Wish, say: Callable[[str], None], stop: asyncio.Event) -> int:
+async def _play(wish: Wish, say: Callable[[str], None]) -> int:
     async with AsyncExitStack() as stack:
         run_dir = stack.enter_context(_run_folder(wish))
         scene = await stack.enter_async_context(_scene(wish, run_dir, say))
         async with _api(scene) as api:
             right = await _prove(wish, scene, api, say)
         if _stays():
-            print(_curl_lines(scene))
-            await stop.wait()
+            print(_curl_lines(scene), flush=True)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
         return 0 if right else 1
 
 
