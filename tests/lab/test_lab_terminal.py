@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,23 +54,28 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    lab = Terminal(tmp_path)
+def folder() -> Iterator[Path]:
+    """Where the lab may put its run folder; its sockets need a short path."""
+    with tempfile.TemporaryDirectory(prefix="lab-") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def terminal(folder: Path) -> Iterator[Terminal]:
+    lab = Terminal(folder)
     yield lab
     lab.close()
 
 
-def test_it_stays_up_with_lines_to_play_with_until_ctrl_c(
-    terminal: Terminal, tmp_path: Path
-) -> None:
+def test_it_stays_up_with_lines_to_play_with_until_ctrl_c(terminal: Terminal, folder: Path) -> None:
     terminal.until("curl -sX PUT")
     assert re.search(r"TOKEN=[A-Za-z0-9_.-]{10,}", terminal.text)
     assert terminal.process.poll() is None
     assert terminal.interrupted() == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_ctrl_c_ends_it_before_it_has_proven_anything(terminal: Terminal, tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_before_it_has_proven_anything(terminal: Terminal, folder: Path) -> None:
     terminal.until("is up")
     assert terminal.interrupted() == 130
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
