@@ -117,9 +117,7 @@ class Picture:
         self._touch(dialed)
         if caller is None or caller is dialed:
             return
-        self._undial(dialed)
-        dialed.dialer, caller.dialing = caller, (*caller.dialing, dialed)
-        self._join(caller, dialed)
+        self._dial(caller, dialed)
 
     def _dial_ended(self, event: events.DialEnded, now: float) -> None:
         dialed = self.channels.get(event.dialed.uniqueid)
@@ -143,10 +141,7 @@ class Picture:
         one, two = self._adopt(event.one, now), self._adopt(event.two, now)
         if one is None or two is None or one is two:
             return
-        self._unpair(one)
-        self._unpair(two)
-        one.pair, two.pair = two, one
-        self._join(one, two)
+        self._pair(one, two)
 
     def _hold_changed(self, event: events.HoldChanged, now: float) -> None:
         channel = self._adopt(event.channel, now)
@@ -314,10 +309,21 @@ class Picture:
         if not bridge.members:
             self.bridges.pop(bridge.id, None)
 
+    def _dial(self, caller: Channel, dialed: Channel) -> None:
+        self._undial(dialed)
+        dialed.dialer, caller.dialing = caller, (*caller.dialing, dialed)
+        self._join(caller, dialed)
+
     def _undial(self, dialed: Channel) -> None:
         caller, dialed.dialer = dialed.dialer, None
         if caller is not None:
             caller.dialing = tuple(other for other in caller.dialing if other is not dialed)
+
+    def _pair(self, one: Channel, two: Channel) -> None:
+        self._unpair(one)
+        self._unpair(two)
+        one.pair, two.pair = two, one
+        self._join(one, two)
 
     def _unpair(self, half: Channel) -> None:
         other, half.pair = half.pair, None
@@ -440,8 +446,7 @@ class Picture:
         for name, one in halves.items():
             two = halves.get(f"{name.removesuffix(';1')};2")
             if two is not None and one.pair is None and one is not two:
-                one.pair, two.pair = two, one
-                self._join(one, two)
+                self._pair(one, two)
 
     def _restore_dial(self, item: Listed) -> None:
         channel = self.channels.get(item.channel.uniqueid)
@@ -451,8 +456,7 @@ class Picture:
         caller = self.channels.get(item.channel.linkedid)
         if channel.is_up or channel.dialer is not None or caller is None or caller is channel:
             return
-        channel.dialer, caller.dialing = caller, (*caller.dialing, channel)
-        self._join(caller, channel)
+        self._dial(caller, channel)
 
     def _restore_spy(self, item: Listed, now: float) -> None:
         channel = self.channels.get(item.channel.uniqueid)
