@@ -1,0 +1,9 @@
+"""The UnifiedAPI over HTTP: routes, tokens, errors. The only importer of aiohttp.web.
+
+A request's path and query hold numbers and may hold a token, so neither is ever logged.
+"""
+
+from bridge.api.application import MAX_BODY, serving
+from bridge.api.site import Site
+
+__all__ = ["MAX_BODY", "Site", "serving"]

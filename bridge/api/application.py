@@ -1,0 +1,76 @@
+"""The application with its routes, and the socket it is served on."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from bridge.api.calls import CALL, CALLS, act_on_call, get_call, list_calls
+from bridge.api.middlewares import in_json, logged
+from bridge.api.site import SITE, Site
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request's body that are read."""
+
+SHUTDOWN_TIMEOUT = 15.0
+"""Seconds the requests under way get to finish once the socket is closed."""
+
+
+@asynccontextmanager
+async def serving(
+    site: Site, resource: AbstractAsyncContextManager[None], host: str, port: int
+) -> AsyncIterator[tuple[str, int]]:
+    """Serve the API while the context lasts; gives the address and port listened on.
+
+    ``resource`` is held as long as requests may need it: at the end the socket closes first, then
+    the requests under way finish, then the resource goes. Raises OSError when the address cannot
+    be had.
+    """
+
+    async def hold(app: web.Application) -> AsyncIterator[None]:
+        async with resource:
+            yield
+
+    app = make_app(site)
+    app.cleanup_ctx.append(hold)
+    runner = web.AppRunner(
+        app, access_log=None, logger=_discreet_logger(), shutdown_timeout=SHUTDOWN_TIMEOUT
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield runner.addresses[0][:2]
+    finally:
+        await runner.cleanup()
+
+
+def make_app(site: Site) -> web.Application:
+    """The application with every route of the API, with and without a trailing slash."""
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[logged, in_json])
+    app[SITE] = site
+    for path, method, handler in (
+        (CALLS, "GET", list_calls),
+        (CALL, "GET", get_call),
+        (CALL, "PUT", act_on_call),
+    ):
+        app.router.add_route(method, path, handler)
+        app.router.add_route(method, path + "/", handler)
+    return app
+
+
+def _discreet_logger() -> logging.Logger:
+    """What aiohttp logs to: of a request that is no HTTP, not the text, which may hold a token."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.addFilter(_without_request)
+    return logger
+
+
+def _without_request(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "a request was no HTTP: %s", (type(error).__name__,)
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True

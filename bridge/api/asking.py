@@ -1,0 +1,39 @@
+"""Who is asking, and for what: the token and the path of a request."""
+
+import time
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from bridge.api.site import SITE
+from bridge.errors import AccessDenied
+from bridge.model import Extension, Principal
+
+
+def resolve(request: web.Request, principal: Principal) -> Sequence[Extension]:
+    """The extensions the path names, as far as they are within reach."""
+    path = request.match_info
+    return request.app[SITE].directory.resolve(principal, path["userId"], path["extension"])
+
+
+def principal_of(request: web.Request) -> Principal:
+    """Who is asking, by the bearer token of the header or the query (RFC 6750, UnifiedAPI).
+
+    Raises AccessDenied.
+    """
+    site = request.app[SITE]
+    client_id = site.tokens.verify(_bearer(request), time.time())
+    app = site.directory.app(client_id)
+    if app is None:
+        raise AccessDenied
+    return Principal(app)
+
+
+def _bearer(request: web.Request) -> str:
+    header = request.headers.get("Authorization")
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise AccessDenied
+        return token.strip()
+    return request.query.get("accessRequestToken", "").removeprefix("Bearer ").strip()

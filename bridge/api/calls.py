@@ -1,0 +1,65 @@
+"""The phone calls over HTTP: listed, shown, acted on."""
+
+from datetime import UTC, datetime, tzinfo
+
+from aiohttp import web
+
+from bridge import uapi
+from bridge.api.asking import principal_of, resolve
+from bridge.api.site import SITE
+
+CALLS = "/uapi/phoneCalls/{userId}/{extension}"
+CALL = CALLS + "/{phoneCallId}"
+
+
+async def list_calls(request: web.Request) -> web.Response:
+    """The calls of extensions."""
+    site, extensions = request.app[SITE], resolve(request, principal_of(request))
+    query = uapi.parse_list(request.query)
+    page = uapi.select(site.service.list_calls(extensions), query, _zone())
+    if not page.total:
+        return web.Response(status=204)
+    user, extension = request.match_info["userId"], request.match_info["extension"]
+    body = uapi.present_page(
+        page,
+        query,
+        _zone(),
+        link_list=uapi.list_link(site.public_url, user, extension),
+        link_call=lambda call: uapi.call_link(site.public_url, user, extension, call.id),
+    )
+    return web.json_response(body)
+
+
+async def get_call(request: web.Request) -> web.Response:
+    """One call."""
+    site, extensions = request.app[SITE], resolve(request, principal_of(request))
+    call_id = uapi.parse_call_id(request.match_info["phoneCallId"])
+    query = uapi.parse_list(request.query)
+    call = site.service.find_call(extensions, call_id)
+    if call is None:
+        return web.Response(status=204)
+    link = _link(request, call.id)
+    return web.json_response(uapi.present_call(call, link, _zone(), query.fields))
+
+
+async def act_on_call(request: web.Request) -> web.Response:
+    """Do something with a call: whisper."""
+    site, principal = request.app[SITE], principal_of(request)
+    extensions = resolve(request, principal)
+    form = uapi.parse_action(await request.read())
+    call_id = request.match_info["phoneCallId"]
+    call = await site.service.whisper(principal, extensions, call_id, form)
+    if call is None:
+        return web.Response(status=204)
+    body = uapi.present_accepted(call, _link(request, call.id))
+    return web.json_response(body, status=202)
+
+
+def _link(request: web.Request, call_id: str) -> str:
+    site, path = request.app[SITE], request.match_info
+    return uapi.call_link(site.public_url, path["userId"], path["extension"], call_id)
+
+
+def _zone() -> tzinfo:
+    """The machine's zone, asked anew because its offset changes twice a year."""
+    return datetime.now().astimezone().tzinfo or UTC

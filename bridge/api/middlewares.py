@@ -1,0 +1,75 @@
+"""What every request passes through, the outermost first: the log, and errors in JSON."""
+
+import logging
+import secrets
+import time
+
+from aiohttp import web
+
+from bridge import errors, uapi
+from bridge.api.site import REQUEST_ID, Handler
+from bridge.errors import AccessDenied, ApiError
+
+log = logging.getLogger(__name__)
+
+
+@web.middleware
+async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Name the request, and log how it went without its numbers."""
+    request_id = secrets.token_hex(8)
+    REQUEST_ID.set(request_id)
+    began = time.monotonic()
+    response = await handler(request)
+    response.headers["X-Request-Id"] = request_id
+    response.headers["Cache-Control"] = "no-store"
+    log.info(
+        "request %s: %s %s: %d in %.1f ms",
+        request_id,
+        request.method if request.method.isalpha() else "?",
+        _route(request),
+        response.status,
+        (time.monotonic() - began) * 1000,
+    )
+    return response
+
+
+@web.middleware
+async def in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into the contract's JSON."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return _error_response(error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = _error_response(_contract_error(error), error.status)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        log.exception("request %s failed", REQUEST_ID.get())
+        return _error_response(errors.InternalServerError())
+
+
+def _contract_error(error: web.HTTPException) -> ApiError:
+    kinds: dict[int, type[ApiError]] = {
+        404: errors.NotFound,
+        405: errors.MethodNotAllowed,
+        413: errors.BodyTooLarge,
+    }
+    return kinds.get(error.status, errors.RequestInvalid)()
+
+
+def _error_response(error: ApiError, status: int | None = None) -> web.Response:
+    response = web.json_response(uapi.present_error(error), status=status or error.status)
+    if isinstance(error, errors.PbxUnavailable | errors.TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, AccessDenied):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(no route)"

@@ -1,0 +1,28 @@
+"""What the handlers of all routes share."""
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bridge.directory import Directory
+from bridge.service import Service
+from bridge.tokens import TokenBook
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the handlers work with; ``public_url`` is what links begin with."""
+
+    service: Service
+    directory: Directory
+    tokens: TokenBook
+    public_url: str
+
+
+SITE = web.AppKey("site", Site)
+REQUEST_ID: ContextVar[str] = ContextVar("request_id")
+"""The id of the request that is being handled, under which the log speaks of it."""

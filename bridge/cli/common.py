@@ -1,0 +1,23 @@
+"""What several commands share."""
+
+import argparse
+from typing import TypeAlias
+
+from bridge.directory import Directory
+from bridge.settings import Settings
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""Where a command adds its own parser; what it sets as ``run`` returns the exit code."""
+
+
+class UsageError(Exception):
+    """Something the operator asked for cannot be done, in one line."""
+
+
+def read_directory(settings: Settings) -> Directory:
+    """The directory of the settings. Raises UsageError and DirectoryError."""
+    try:
+        text = settings.directory.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"BRIDGE_DIRECTORY cannot be read: {error}") from error
+    return Directory.parse(text, settings.directory.name)

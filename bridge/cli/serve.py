@@ -1,0 +1,88 @@
+"""``whisper-bridge serve``: the service itself."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from bridge.ami import Address, Link, trusting
+from bridge.api import Site, serving
+from bridge.cli.common import Commands, UsageError, read_directory
+from bridge.directory import Directory
+from bridge.keyring import signing_keys
+from bridge.service import Rules, Service
+from bridge.settings import Settings, load
+from bridge.tokens import TokenBook
+
+log = logging.getLogger("bridge")
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("serve", help="serve the API beside the PBX that is configured")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = load(os.environ)
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)-8s %(name)s: %(message)s"
+    )
+    directory = read_directory(settings)
+    tokens = TokenBook(signing_keys(settings.state_dir))
+    asyncio.run(_run(settings, directory, tokens))
+    return 0
+
+
+async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> None:
+    link = Link(_address(settings), silence=settings.ami_silence)
+    service = Service(directory, link, _rules(settings))
+    site = Site(service, directory, tokens, settings.public_url)
+    stop = _stop_signals()
+    host, port = settings.http_host, settings.http_port
+    try:
+        async with serving(site, _linked(link, service), host, port) as (address, number):
+            log.info("listening on %s:%d", address, number)
+            await stop.wait()
+            log.info("stopping: requests under way finish, whispers in force go on in the PBX")
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)};"
+            " set BRIDGE_HTTP_HOST and BRIDGE_HTTP_PORT"
+        ) from error
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(settings.pbx_name, settings.max_whispers_per_view, settings.follow_target)
+
+
+def _address(settings: Settings) -> Address:
+    secret = settings.ami_secret.get_secret_value()
+    try:
+        tls = trusting(settings.ami_ca) if settings.ami_tls else None
+    except OSError as error:
+        raise UsageError(f"BRIDGE_AMI_CA: {settings.ami_ca}: {error.strerror or error}") from error
+    return Address(settings.ami_host, settings.ami_port, settings.ami_username, secret, tls)
+
+
+@asynccontextmanager
+async def _linked(link: Link, service: Service) -> AsyncIterator[None]:
+    """Hold the link to the PBX."""
+    task = asyncio.create_task(link.run(service))
+    try:
+        yield
+    finally:
+        await service.close()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _stop_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

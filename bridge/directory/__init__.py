@@ -1,0 +1,30 @@
+"""Who exists and who may do what: organizations, users, extensions, apps and their reach.
+
+The directory is one TOML document, read once and never changed::
+
+    [[organizations]]
+    id = "3"
+    name = "Default Organization"
+    prefix = "0003"
+
+    [[users]]
+    id = "12"
+    organization = "3"
+
+    [[extensions]]
+    number = "0003*210"
+    user = "12"
+    type = "phone"                          # the default; see model.ExtensionType
+    endpoint = "PJSIP/0003*210"             # the default: PJSIP and the number
+    caller_id = "Agent 210 <0003*210>"      # default: no name, and the number
+
+    [[apps]]
+    client_id = "my-app"
+    client_secret = "..."
+    user = "12"
+    reach = "organization"                  # user (the default), organization or system
+"""
+
+from bridge.directory.lookup import Directory, DirectoryError
+
+__all__ = ["Directory", "DirectoryError"]

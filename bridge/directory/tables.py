@@ -1,0 +1,208 @@
+"""The four tables of the document: which keys their rows have, and what each may say."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bridge.callerid import parse_caller_id
+from bridge.model import ExtensionType, Reach
+from bridge.toml_lines import TomlPath, did_you_mean
+
+T = TypeVar("T")
+
+EXTENDED = re.compile(r"[0-9]+\*[0-9]+")
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9_.*@+#:-]+")
+Reader = Callable[[Any], str]
+
+
+def _identifier(value: Any) -> str:
+    text = str(value) if type(value) is int and 0 <= value < 2**63 else value
+    return _matching(IDENTIFIER, "must be a number, or letters, digits and . _ -")(text)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and value.strip() and value.isprintable():
+        return value
+    raise ValueError("must be a string of printable characters")
+
+
+def _caller_id(value: Any) -> str:
+    try:
+        return str(parse_caller_id(value))
+    except ValueError:
+        raise ValueError("must have the form Name <number>, without control characters") from None
+
+
+def _matching(pattern: re.Pattern[str], reason: str) -> Reader:
+    def read(value: Any) -> str:
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        raise ValueError(reason)
+
+    return read
+
+
+def _one_of(words: Iterable[str]) -> Reader:
+    known = list(words)
+
+    def read(value: Any) -> str:
+        if isinstance(value, str) and value in known:
+            return value
+        raise ValueError(f"must be one of {', '.join(known)}{did_you_mean(value, known)}")
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """How one table is written: its keys, the first of which names the row in messages."""
+
+    singular: str
+    keys: Mapping[str, Reader]
+    optional: frozenset[str] = frozenset()
+    unique: tuple[str, ...] = ()
+
+    @property
+    def name_key(self) -> str:
+        """The key that names a row."""
+        return next(iter(self.keys))
+
+
+# RFC 6749, appendices A.1 and A.2: visible ASCII characters and the space.
+_credential = _matching(re.compile(r"[ -~]+"), "must be a string of ASCII characters")
+
+TABLES: Mapping[str, Table] = {
+    "organizations": Table(
+        "organization",
+        {
+            "id": _identifier,
+            "name": _text,
+            "prefix": _matching(re.compile("[0-9]+"), 'must be digits in quotes, like "0003"'),
+        },
+        unique=("id", "prefix"),
+    ),
+    "users": Table("user", {"id": _identifier, "organization": _identifier}, unique=("id",)),
+    "extensions": Table(
+        "extension",
+        {
+            "number": _matching(EXTENDED, 'must be an extended number, like "0003*210"'),
+            "user": _identifier,
+            "type": _one_of(ExtensionType),
+            "endpoint": _matching(ENDPOINT, "must be a technology and a name, like PJSIP/0003*210"),
+            "caller_id": _caller_id,
+        },
+        optional=frozenset({"type", "endpoint", "caller_id"}),
+        unique=("number", "endpoint"),
+    ),
+    "apps": Table(
+        "app",
+        {
+            "client_id": _credential,
+            "client_secret": _credential,
+            "user": _identifier,
+            "reach": _one_of(Reach),
+        },
+        optional=frozenset({"reach"}),
+        unique=("client_id",),
+    ),
+}
+
+
+class Misplaced(Exception):
+    """A mistake at ``path`` of the document, whose lines are not looked at yet."""
+
+    def __init__(self, path: TomlPath, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row whose values have the right form."""
+
+    label: str
+    path: TomlPath
+    values: Mapping[str, str]
+
+    def __getitem__(self, key: str) -> str:
+        return self.values[key]
+
+    def refer(self, key: str, known: Mapping[str, T]) -> T:
+        """What ``key`` refers to among those known. Raises Misplaced when it is not there."""
+        if self[key] not in known:
+            raise self.mistake(key, f'{key} "{self[key]}" does not exist')
+        return known[self[key]]
+
+    def mistake(self, key: str, reason: str) -> Misplaced:
+        """The mistake at ``key``, to be raised."""
+        return Misplaced((*self.path, key), f"{self.label}: {reason}")
+
+
+def read_tables(document: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """Read the rows of every table by its name. Raises Misplaced for the first mistake found."""
+    for name in document:
+        if name not in TABLES:
+            raise Misplaced((name,), f"unknown table {name!r}{did_you_mean(name, TABLES)}")
+    tables = {name: list(_rows(name, document.get(name, []))) for name in TABLES}
+    for name, rows in tables.items():
+        for key in TABLES[name].unique:
+            _refuse_twins(rows, key)
+    return tables
+
+
+def _rows(name: str, items: Any) -> Iterator[Row]:
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise Misplaced((name,), f"{name} must be tables, each under its own [[{name}]]")
+    for index, item in enumerate(items):
+        yield _row(TABLES[name], (name, index), item)
+
+
+def _row(table: Table, path: TomlPath, item: Mapping[str, Any]) -> Row:
+    label = _label(table, item)
+    for key in item:
+        if key not in table.keys:
+            hint = did_you_mean(key, table.keys)
+            raise Misplaced((*path, key), f"{label}: unknown key {key!r}{hint}")
+    for key in table.keys:
+        if key not in item and key not in table.optional:
+            raise Misplaced(path, f"{label}: {key} is missing")
+    values = {key: _value(table, key, item[key], path, label) for key in item}
+    return Row(label, path, _with_defaults(values))
+
+
+def _value(table: Table, key: str, value: Any, path: TomlPath, label: str) -> str:
+    try:
+        return table.keys[key](value)
+    except ValueError as error:
+        raise Misplaced((*path, key), f"{label}: {key} {error}") from None
+
+
+def _label(table: Table, item: Mapping[str, Any]) -> str:
+    """Name the row for a message; a name that is no name is left out."""
+    try:
+        return f"{table.singular} {table.keys[table.name_key](item.get(table.name_key))}"
+    except ValueError:
+        return table.singular
+
+
+def _with_defaults(values: dict[str, str]) -> dict[str, str]:
+    if "number" not in values:
+        return values
+    return {"endpoint": f"PJSIP/{values['number']}", **values}
+
+
+def _refuse_twins(rows: Iterable[Row], key: str) -> None:
+    first: dict[str, Row] = {}
+    for row in rows:
+        twin = first.setdefault(row[key], row)
+        if twin is not row:
+            by = "" if twin.label == row.label else f" by {twin.label}"
+            raise row.mistake(key, f'{key} "{row[key]}" is taken already{by}')
+
+
+def prefix_of(number: str) -> str:
+    """The organization prefix of an extended number."""
+    return number.partition("*")[0]

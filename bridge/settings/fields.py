@@ -1,0 +1,70 @@
+"""Every setting there is, with its default."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bridge.settings.kinds import BaseUrl, File, Host, Line, LogLevel, Secret, url_of
+
+_KINDS: Mapping[Any, str] = {bool: "must be true or false", float: "must be a number"}
+"""What a setting of that type must be, in an operator's words."""
+
+
+class Settings(BaseSettings):
+    """What an operator can set; immutable. Made by ``load``."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    ami_host: Host = "127.0.0.1"
+    ami_port: int = Field(5038, ge=1, le=65535)
+    ami_username: Line = "whisper-bridge"
+    ami_secret: Secret
+    ami_tls: bool = False
+    """Whether AMI is spoken over TLS (Asterisk's tlsenable; its port is 5039 by default)."""
+    ami_ca: File | None = None
+    """Certificates that vouch for the PBX's, in PEM; those of this machine when not set."""
+    ami_silence: float = Field(5.0, ge=0.5, le=300, allow_inf_nan=False)
+    """Seconds the PBX may say nothing, not even to a ping, before the link counts as lost."""
+    http_host: Host = "127.0.0.1"
+    http_port: int = Field(8480, ge=1, le=65535)
+    public_url: BaseUrl = Field(
+        default_factory=lambda data: url_of(data["http_host"], data["http_port"])
+    )
+    """What the links in answers begin with, without a trailing slash."""
+    directory: File
+    """The TOML document of bridge.directory."""
+    state_dir: File
+    """Where the keys of the tokens are kept."""
+    log_level: LogLevel = "INFO"
+    pbx_name: Line = "asterisk"
+    """Goes into the ids of calls: bridges beside one PBX must agree on it."""
+    max_whispers_per_view: int = Field(3, ge=1, le=100)
+    """Supervisors who may whisper to one view at a time."""
+    follow_target: bool = False
+    """Whether a whisper goes on when its target comes to talk to somebody else."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _scalar(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take what a variable could be as well: pydantic would read true as the port 1."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        given = type(value)
+        mixed = (given in (bool, float) and given is not kind) or (given is int and kind is bool)
+        if mixed or not isinstance(value, str | int | float | Path | SecretStr | None):
+            raise ValueError(_KINDS.get(kind, "must be a string or a whole number"))
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what ``load`` gathered and nothing else: it knows where each value came from."""
+        return (init_settings,)
