@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     ami_port: int = Field(5038, ge=1, le=65535)
     ami_username: Line = "whisper-bridge"
     ami_secret: Secret
+    ami_secret_file: File | None = None
+    """A file that holds the secret, in place of ami_secret."""
     ami_tls: bool = False
     """Whether AMI is spoken over TLS (Asterisk's tlsenable; its port is 5039 by default)."""
     ami_ca: File | None = None

@@ -1,34 +1,15 @@
 """Gathers the settings from the environment and the file, and says what is wrong and where."""
 
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from bridge.settings.fields import Settings
-from bridge.toml_lines import did_you_mean, line_of, syntax_error
-
-PREFIX: Final = "BRIDGE_"
-CONFIG: Final = "BRIDGE_CONFIG"
-
-
-class SettingsError(Exception):
-    """The service cannot start with these settings: ``problems``, one readable line each."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        """Take the problems, none of which may hold the value of a setting."""
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
-
-
-NAMES: Mapping[str, str] = {f"{PREFIX}{field.upper()}": field for field in Settings.model_fields}
-"""Environment variable to field."""
-
+from bridge.settings.files import CONFIG, SECRET_FILES, read_config, read_secrets
+from bridge.settings.given import NAMES, PREFIX, Given, SettingsError, name_of
 
 WORDS: Mapping[str, str] = {
     "bool_parsing": "must be true or false",
@@ -40,22 +21,18 @@ WORDS: Mapping[str, str] = {
 """What pydantic would tell a programmer, told to an operator."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A value somebody gave, and where."""
-
-    value: Any
-    origin: str
-
-
 def load(environ: Mapping[str, str]) -> Settings:
-    """Return the settings that ``environ`` and the file named in it give.
+    """Return the settings that ``environ`` and the files named in it give.
 
     Raises SettingsError with every problem found; it never shows a value.
     """
-    from_file, problems = _read_file(environ.get(CONFIG, ""))
-    given = {**_state_dir(environ), **from_file, **_from_environment(environ)}
-    problems = [*_typos(environ), *problems]
+    from_file, unknown = read_config(environ.get(CONFIG, ""))
+    from_environment = _from_environment(environ)
+    problems = [*_typos(environ), *unknown, *_twice(from_file), *_twice(from_environment)]
+    given = _merged(_state_dir(environ), from_file, from_environment)
+    secrets, unread = read_secrets(given)
+    problems += unread
+    given |= secrets
     try:
         settings = Settings.model_validate({field: item.value for field, item in given.items()})
     except ValidationError as error:
@@ -65,12 +42,31 @@ def load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     return {
-        field: _Given(environ[name], "environment")
+        field: Given(environ[name], "environment")
         for name, field in NAMES.items()
         if environ.get(name)
     }
+
+
+def _twice(source: Mapping[str, Given]) -> Iterable[str]:
+    """Report secrets that one source gives itself and in a file: which of the two is meant?"""
+    for secret, file in SECRET_FILES.items():
+        if secret in source and file in source:
+            yield f"{name_of(file)} ({source[file].origin}): {name_of(secret)} is given as well"
+
+
+def _merged(*sources: Mapping[str, Given]) -> dict[str, Given]:
+    """Let later sources win, over a secret's file with the secret itself and the reverse too."""
+    merged: dict[str, Given] = {}
+    for source in sources:
+        for secret, file in SECRET_FILES.items():
+            if secret in source or file in source:
+                merged.pop(secret, None)
+                merged.pop(file, None)
+        merged |= source
+    return merged
 
 
 def _typos(environ: Mapping[str, str]) -> list[str]:
@@ -90,65 +86,36 @@ def _meant(name: str) -> str | None:
     return f"{PREFIX}{close[0]}" if close else None
 
 
-def _state_dir(environ: Mapping[str, str]) -> dict[str, _Given]:
+def _state_dir(environ: Mapping[str, str]) -> dict[str, Given]:
     """Find the default: systemd's (systemd.exec, StateDirectory), else the XDG one.
 
     systemd joins several with colons. XDG Base Directory: a relative path is to be ignored.
     """
     if environ.get("STATE_DIRECTORY"):
         path = Path(environ["STATE_DIRECTORY"].split(":")[0])
-        return {"state_dir": _Given(path, "STATE_DIRECTORY")}
+        return {"state_dir": Given(path, "STATE_DIRECTORY")}
     if environ.get("XDG_STATE_HOME", "").startswith("/"):
         path = Path(environ["XDG_STATE_HOME"], "whisper-bridge")
-        return {"state_dir": _Given(path, "XDG_STATE_HOME")}
+        return {"state_dir": Given(path, "XDG_STATE_HOME")}
     if environ.get("HOME"):
         path = Path(environ["HOME"], ".local", "state", "whisper-bridge")
-        return {"state_dir": _Given(path, "HOME")}
+        return {"state_dir": Given(path, "HOME")}
     return {}
 
 
-def _read_file(path: str) -> tuple[dict[str, _Given], list[str]]:
-    """Return what the file gives and what is wrong with its keys; a broken file raises."""
-    if not path:
-        return {}, []
-    text = _text(path)
-    try:
-        document = tomllib.loads(text)
-    except ValueError as error:
-        line, reason = syntax_error(text, error)
-        raise SettingsError([f"{_place(path, line)}: {reason}"]) from error
-    places = {key: _place(path, line_of(text, (key,))) for key in document}
-    given = {
-        NAMES[key]: _Given(value, places[key]) for key, value in document.items() if key in NAMES
-    }
-    unknown = (key for key in document if key not in NAMES)
-    hints = [f"{places[key]}: unknown key {key!r}{did_you_mean(key, NAMES)}" for key in unknown]
-    return given, hints
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise SettingsError([f"{CONFIG} (environment): {path}: {error.strerror}"]) from error
-    except ValueError as error:
-        raise SettingsError([f"{CONFIG} (environment): {path}: no UTF-8 text"]) from error
-
-
-def _place(path: str, line: int | None) -> str:
-    return path if line is None else f"{path}:{line}"
-
-
-def _explain(error: ValidationError, given: Mapping[str, _Given]) -> Iterable[str]:
+def _explain(error: ValidationError, given: Mapping[str, Given]) -> Iterable[str]:
     for detail in error.errors(include_url=False, include_input=False):
         # The default of public_url waits for fields that have a problem of their own.
-        if detail["type"] != "default_factory_not_called":
+        waits = detail["type"] == "default_factory_not_called"
+        # A secret whose file could not be read has been told of.
+        unread = SECRET_FILES.get(str(detail["loc"][0])) in given and detail["type"] == "missing"
+        if not waits and not unread:
             yield _sentence(detail, given)
 
 
-def _sentence(detail: ErrorDetails, given: Mapping[str, _Given]) -> str:
+def _sentence(detail: ErrorDetails, given: Mapping[str, Given]) -> str:
     field = str(detail["loc"][0])
-    name = f"{PREFIX}{field.upper()}"
+    name = name_of(field)
     if field not in given:
         return f"{name}: missing; set it in the environment or in the file {CONFIG} names"
     words = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")

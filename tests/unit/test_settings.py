@@ -61,6 +61,7 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_AMI_PORT",
         "BRIDGE_AMI_USERNAME",
         "BRIDGE_AMI_SECRET",
+        "BRIDGE_AMI_SECRET_FILE",
         "BRIDGE_AMI_TLS",
         "BRIDGE_AMI_CA",
         "BRIDGE_AMI_SILENCE",
@@ -213,6 +214,108 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, config: Path) -> None:
     assert problem(BRIDGE_CONFIG=str(tmp_path)) == f"{said}{tmp_path}: Is a directory"
     absent = tmp_path / "absent"
     assert problem(BRIDGE_CONFIG=str(absent)) == f"{said}{absent}: No such file or directory"
+
+
+# The file of variables
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> Path:
+    return tmp_path / "bridge.env"
+
+
+def test_the_file_may_be_lines_of_variables(variables: Path) -> None:
+    variables.write_text(
+        '\ufeff# a comment\n\nBRIDGE_AMI_PORT=1\nBRIDGE_PBX_NAME="the PBX"\n'
+        "BRIDGE_AMI_USERNAME = 'u' # why\nBRIDGE_FOLLOW_TARGET=true\nBRIDGE_AMI_CA=\n"
+    )
+    found = settings(BRIDGE_CONFIG=str(variables), BRIDGE_AMI_USERNAME="environment")
+    assert (found.ami_port, found.pbx_name, found.follow_target) == (1, "the PBX", True)
+    assert found.ami_username == "environment"
+    assert found.ami_ca is None
+
+
+def test_a_dollar_in_a_variable_is_a_dollar(variables: Path) -> None:
+    variables.write_text('BRIDGE_PBX_NAME="a$HOME${HOME}"\n')
+    assert settings(BRIDGE_CONFIG=str(variables)).pbx_name == "a$HOME${HOME}"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("BRIDGE_HTTP_PORT=x", "BRIDGE_HTTP_PORT ({place}): must be a whole number"),
+        ("BRIDGE_HTTP_PRT=1", "{place}: unknown key 'BRIDGE_HTTP_PRT'; did you mean 'BRIDGE_HTTP"),
+        ("BRIDGE_HTTP_PRT=", "{place}: unknown key 'BRIDGE_HTTP_PRT'; did you mean 'BRIDGE_HTTP"),
+        ("TZ=UTC", "{place}: unknown key 'TZ'"),
+        ("BRIDGE_HTTP_PORT", "{place}: must be NAME=value"),
+        ("BRIDGE HTTP PORT=1", "{place}: must be NAME=value"),
+        ('BRIDGE_PBX_NAME="open', "{place}: must be NAME=value"),
+    ],
+)
+def test_a_mistake_in_a_variable_is_told_with_its_line(
+    variables: Path, line: str, said: str
+) -> None:
+    variables.write_text(f"# a comment\n\n{line}\n")
+    assert problem(BRIDGE_CONFIG=str(variables)).startswith(said.format(place=f"{variables}:3"))
+
+
+# The file of a secret
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    return tmp_path / "ami-secret"
+
+
+def filed(secret: Path, **more: str) -> dict[str, str]:
+    return {"BRIDGE_AMI_SECRET_FILE": str(secret), "BRIDGE_DIRECTORY": "d", "HOME": "/h", **more}
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_may_stand_in_a_file(secret: Path, end: str) -> None:
+    secret.write_bytes(f" s3 cret {end}".encode())
+    assert load(filed(secret)).ami_secret.get_secret_value() == " s3 cret "
+
+
+def test_the_environment_wins_over_the_file_of_settings_in_either_way(
+    secret: Path, config: Path
+) -> None:
+    secret.write_text("filed")
+    config.write_text('BRIDGE_AMI_SECRET = "written"\n')
+    found = load(filed(secret, BRIDGE_CONFIG=str(config)))
+    assert found.ami_secret.get_secret_value() == "filed"
+    config.write_text('BRIDGE_AMI_SECRET_FILE = "/none"\n')
+    assert settings(BRIDGE_CONFIG=str(config)).ami_secret.get_secret_value() == "s3cret"
+
+
+def test_a_secret_in_two_ways_is_refused(secret: Path, config: Path) -> None:
+    secret.write_text("filed")
+    said = "BRIDGE_AMI_SECRET_FILE (environment): BRIDGE_AMI_SECRET is given as well"
+    assert problem(**filed(secret)) == said
+    config.write_text(f'BRIDGE_AMI_SECRET = "x"\nBRIDGE_AMI_SECRET_FILE = "{secret}"\n')
+    said = f"BRIDGE_AMI_SECRET_FILE ({config}:2): BRIDGE_AMI_SECRET is given as well"
+    assert problems({"BRIDGE_CONFIG": str(config), "BRIDGE_DIRECTORY": "d", "HOME": "/h"}) == [said]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\n", "must not be empty"),
+        (b"one\ntwo\n", "must not hold control characters"),
+    ],
+)
+def test_a_wrong_secret_of_a_file_is_told(secret: Path, content: bytes, reason: str) -> None:
+    secret.write_bytes(content)
+    said = f"BRIDGE_AMI_SECRET (the file of BRIDGE_AMI_SECRET_FILE): {reason}"
+    assert problems(filed(secret)) == [said]
+
+
+def test_a_file_of_a_secret_that_cannot_be_read_is_told_without_its_path(secret: Path) -> None:
+    said = "BRIDGE_AMI_SECRET_FILE (environment): "
+    assert problems(filed(secret)) == [f"{said}No such file or directory"]
+    assert problems(filed(secret.parent)) == [f"{said}Is a directory"]
+    secret.write_bytes(b"\xff")
+    assert problems(filed(secret)) == [f"{said}no UTF-8 text"]
 
 
 # What an operator is told
