@@ -61,7 +61,8 @@ class Memo(_Memo):
 class SessionMemo(_Memo):
     """A whisper; ``until`` is the epoch second by which its phone has been answered.
 
-    ``others`` are the Uniqueids of those the target talks to.
+    ``others`` are the Uniqueids of those the target talks to; the rest says who asked for it, and
+    at which epoch second.
     """
 
     target: str
@@ -72,6 +73,11 @@ class SessionMemo(_Memo):
     private: bool
     until: Moment
     others: tuple[str, ...] = ()
+    requested: Moment = 0.0
+    app: str = ""
+    user: str = ""
+    address: str = ""
+    request: str = ""
 
 
 AnyMemo = TypeVar("AnyMemo", bound=_Memo)
@@ -92,6 +98,14 @@ def pack_leg(call: CallMemo, leg: LegMemo) -> str:
         if len(value) <= MAX_VALUE or not former:
             return value
         former = former[1:]
+
+
+def pack_session(memo: SessionMemo) -> str:
+    """The value for the leg of a whisper. Who asked for it is left out if it grows too long."""
+    value = pack(memo)
+    if len(value) <= MAX_VALUE:
+        return value
+    return pack(memo.model_copy(update=dict.fromkeys(("app", "user", "address", "request"), "")))
 
 
 def unpack(kind: type[AnyMemo], value: str) -> AnyMemo | None:

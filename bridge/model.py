@@ -84,10 +84,35 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asked for something, in words that outlive a directory and a restart.
+
+    The app's and its user's ids, the client's address, and the id of the request; what is not
+    known is empty.
+    """
+
+    app: str = ""
+    user: str = ""
+    address: str = ""
+    request: str = ""
+
+
+NOBODY = Asker()
+"""Of whom nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking: the app behind a verified token."""
+    """Who is asking: the app behind a verified token, from which address, in which request."""
 
     app: App
+    address: str = ""
+    request: str = ""
+
+    @property
+    def asker(self) -> Asker:
+        """The same in words that last."""
+        return Asker(self.app.client_id, self.user.id, self.address, self.request)
 
     @property
     def user(self) -> User:

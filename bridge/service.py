@@ -24,8 +24,10 @@ from bridge.errors import (
     ViewInvalid,
 )
 from bridge.events import Entered, Event, Listed
+from bridge.happenings import Decided, Linked, Listener, Requested, Unlinked, refusal
 from bridge.model import (
     WHISPER_LEG_PREFIX,
+    Asker,
     CallerId,
     Extension,
     Flow,
@@ -35,6 +37,7 @@ from bridge.model import (
     Status,
 )
 from bridge.remembering import Remembering
+from bridge.reporting import Reporting
 from bridge.uapi import WhisperForm
 from bridge.versions import heard_in_silence
 from bridge.views import (
@@ -82,7 +85,8 @@ class Rules:
 class Service:
     """Calls and whispers of one PBX.
 
-    ``rules`` are the operator's. ``wall`` gives epoch seconds, ``steady`` seconds that never jump.
+    ``rules`` are the operator's; ``listeners`` are told what happens. ``wall`` gives epoch seconds,
+    ``steady`` seconds that never jump.
     """
 
     def __init__(
@@ -91,15 +95,18 @@ class Service:
         pbx: Pbx,
         rules: Rules | None = None,
         *,
+        listeners: Sequence[Listener] = (),
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.report = Reporting(listeners, wall, steady)
         self._rules = rules or Rules()
         self.picture = Picture(self._rules.pbx_name, directory.by_endpoint, directory.extension)
         self.whispering = Whispering(
             pbx,
             self.picture,
             directory.extension,
+            self.report,
             follow=self._rules.follow_target,
             wall=wall,
             steady=steady,
@@ -116,6 +123,7 @@ class Service:
         self.complete = False
         await self.whispering.close()
         await self.remembering.close()
+        self.report.flush()
 
     # What clients ask
 
@@ -151,23 +159,11 @@ class Service:
         Raises the BadRequest of the first wrong field in the order of the specification's error
         table, and PbxUnavailable.
         """
-        self._require_picture()
-        # Read in the order of the error table: each field raises its own error.
-        seconds, caller_id = form.wait_for_pickup, form.caller_id
-        call = self.picture.call(call_id)
-        if call is None or not _involves(call, extensions):
-            raise PhoneCallInvalid
-        leg = _leg(call, call_id, form.view_id)
-        if leg is not None and is_joining(leg):
-            await self._joined(leg)
-        target = whisper_target(leg, extensions)
-        private = form.private
-        supervisor = self._supervisor(principal, target, form.send_call_to)
-        session = self.whispering.book.find(target.uniqueid, supervisor)
-        if session is None:
-            session = self._begin(call_id, target, supervisor, caller_id, seconds, private=private)
-        elif session.private != private:
-            raise PrivateInvalid("This whisper is under way with another value of private.")
+        try:
+            target, session = await self._promised(principal, extensions, call_id, form)
+        except Exception as reason:
+            self.report(refusal(principal.asker, form.action, call_id, reason))
+            raise
         session = await self.whispering.first_sign(session)
         failure = _FAILURES.get(session.reason or session.verdict)
         if failure is not None:
@@ -194,8 +190,10 @@ class Service:
         """Take in the PBX's own list of channels and holding bridges: the picture is complete."""
         self._version = version
         self.picture.reconcile(listing, holding, self._wall())
-        self.whispering.reconcile({item.channel.uniqueid: item for item in listing})
+        items = {item.channel.uniqueid: item for item in listing}
+        self.whispering.reconcile(items)
         self.complete = True
+        self.report(Linked(frozenset(uid for uid in items if uid.startswith(WHISPER_LEG_PREFIX))))
         self.remembering.changed()
         log.info(
             "the picture of the PBX is complete: %d channels, %d calls",
@@ -206,9 +204,41 @@ class Service:
     def on_lost(self) -> None:
         """The link is gone: nothing is known for sure until it is back."""
         self.complete = False
+        self.report(Unlinked())
         self.whispering.on_lost()
 
     # Whispers
+
+    async def _promised(
+        self,
+        principal: Principal,
+        extensions: Sequence[Extension],
+        call_id: str,
+        form: WhisperForm,
+    ) -> tuple[Channel, Session]:
+        """The leg to be whispered to and the whisper: a new one, or the same one under way."""
+        self._require_picture()
+        # Read in the order of the error table: each field raises its own error.
+        seconds, caller_id = form.wait_for_pickup, form.caller_id
+        call = self.picture.call(call_id)
+        if call is None or not _involves(call, extensions):
+            raise PhoneCallInvalid
+        leg = _leg(call, call_id, form.view_id)
+        if leg is not None and is_joining(leg):
+            await self._joined(leg)
+        target = whisper_target(leg, extensions)
+        private, asker = form.private, principal.asker
+        supervisor = self._supervisor(principal, target, form.send_call_to)
+        same = self.whispering.book.find(target.uniqueid, supervisor)
+        if same is not None and same.private != private:
+            raise PrivateInvalid("This whisper is under way with another value of private.")
+        session = same or self._begin(
+            asker, call_id, target, supervisor, caller_id, seconds, private=private
+        )
+        self.report(Decided(asker, form.action, call_id, session.leg))
+        if same is None:
+            self.report(Requested(session))
+        return target, session
 
     async def _joined(self, leg: Channel) -> None:
         """Wait a moment for a leg that has just been answered to be bridged with the other side."""
@@ -219,6 +249,7 @@ class Service:
 
     def _begin(
         self,
+        asker: Asker,
         call_id: str,
         target: Channel,
         supervisor: Extension,
@@ -242,6 +273,8 @@ class Service:
             private=private,
             deadline=self._steady() + seconds + DEADLINE_SLACK,
             others=frozenset(party.uniqueid for party in peers(target)),
+            asker=asker,
+            requested=self._wall(),
         )
         self.whispering.begin(session, seconds)
         return session

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from bridge.model import CallerId, Extension
+from bridge.model import NOBODY, Asker, CallerId, Extension
 
 
 class State(Enum):
@@ -100,7 +100,8 @@ class IllegalMove(Exception):
 class Session:
     """One whisper. ``leg`` and ``target`` are Uniqueids, ``call_id`` is as the client named it.
 
-    ``others`` are the Uniqueids of those the target talked to when it was asked for.
+    ``others`` are the Uniqueids of those the target talked to when it was asked for, which was by
+    ``asker`` and at the epoch second ``requested``.
 
     ``deadline`` is when its next sign is overdue, in seconds of a steady clock, and ``verdict``
     why the bridge itself ends it, if it does.
@@ -115,6 +116,8 @@ class Session:
     private: bool
     deadline: float | None
     others: frozenset[str] = frozenset()
+    asker: Asker = NOBODY
+    requested: float = 0.0
     state: State = State.REQUESTED
     verdict: Reason | None = None
     reason: Reason | None = None

@@ -14,8 +14,10 @@ from bridge.calls import Picture
 from bridge.channels import Channel, spied
 from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
-from bridge.memory import SessionMemo, pack, unpack
-from bridge.model import WHISPER_LEG_PREFIX, CallerId, Extension
+from bridge.happenings import MOVED, Adopted, TakenOver, WrongTarget
+from bridge.memory import SessionMemo, pack_session, unpack
+from bridge.model import WHISPER_LEG_PREFIX, Asker, CallerId, Extension
+from bridge.reporting import Reporting
 from bridge.views import peers
 from bridge.whisper import (
     DEADLINE_SLACK,
@@ -57,6 +59,7 @@ class Whispering:
     ``picture`` is read, never written; ``extension`` finds one by its number, for whispers that
     were under way before; ``follow`` keeps a whisper when its target comes to talk to somebody
     else, rather than end it; ``wall`` gives epoch seconds, ``steady`` seconds that never jump.
+    What happens to whispers is reported through ``report``.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Whispering:
         pbx: Pbx,
         picture: Picture,
         extension: Callable[[str], Extension | None],
+        report: Reporting,
         *,
         follow: bool,
         wall: Callable[[], float],
@@ -73,6 +77,7 @@ class Whispering:
         self._pbx = pbx
         self._picture = picture
         self._extension = extension
+        self._report = report
         self._follow = follow
         self._wall, self._steady = wall, steady
         self._first_signs: dict[str, asyncio.Future[Session]] = {}
@@ -150,6 +155,11 @@ class Whispering:
             private=session.private,
             until=self._wall() + seconds,
             others=tuple(sorted(session.others))[:MOST_OTHERS],
+            requested=session.requested,
+            app=session.asker.app,
+            user=session.asker.user,
+            address=session.asker.address,
+            request=session.asker.request,
         )
         return actions.originate_whisper(
             session.leg,
@@ -157,7 +167,7 @@ class Whispering:
             session.target,
             session.caller_id,
             seconds,
-            pack(memo),
+            pack_session(memo),
             private=session.private,
         )
 
@@ -206,6 +216,7 @@ class Whispering:
             took_over = item.application == "ChanSpy" and spied(item.data) == session.target
             if took_over and not self._is_known_spy(uniqueid):
                 log.critical("ALARM: %s was taken over by %s; it is hung up", session.leg, uniqueid)
+                self._report(TakenOver(session, uniqueid))
                 await self._hang_up(uniqueid)
 
     def _is_known_spy(self, uniqueid: str) -> bool:
@@ -224,6 +235,8 @@ class Whispering:
         self._tell(moved)
         self._set_timer()
         if moved.state is not session.state:
+            if moved.state in MOVED:
+                self._report(MOVED[moved.state](moved))
             log.info("%s %s%s", moved.leg, moved.state.value, _because(moved))
         if moved.verdict is not None and moved.state is not State.ENDED:
             self._spawn(self._hang_up(moved.leg))
@@ -255,6 +268,7 @@ class Whispering:
             session.target,
             attached_to,
         )
+        self._report(WrongTarget(session, attached_to))
         self._condemn(session, Reason.WRONG_TARGET)
 
     # Reactions, one for each kind of event that can be a sign
@@ -364,9 +378,12 @@ class Whispering:
             private=memo.private,
             deadline=memo.until - self._wall() + self._steady() + DEADLINE_SLACK,
             others=frozenset(memo.others),
+            asker=Asker(memo.app, memo.user, memo.address, memo.request),
+            requested=memo.requested,
             state=State.ANSWERED if answered else State.RINGING,
         )
         self.book.adopt(session)
+        self._report(Adopted(session))
         log.info("%s was under way before and goes on", leg)
 
     def _call_id(self, target: str) -> str:

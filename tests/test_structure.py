@@ -18,8 +18,11 @@ RINGS: Final = (
         "words",
         ("errors", "model", "events", "actions", "memory", "callerid", "toml_lines", "versions"),
     ),
-    ("rules", ("channels", "calls", "views", "whisper", "directory", "tokens", "uapi")),
-    ("service", ("whispering", "remembering", "service")),
+    (
+        "rules",
+        ("channels", "calls", "views", "whisper", "happenings", "directory", "tokens", "uapi"),
+    ),
+    ("service", ("whispering", "remembering", "reporting", "service")),
     ("edges", ("ami", "api", "settings", "keyring", "lab")),
     ("root", ("cli", "__main__")),
 )
@@ -33,7 +36,7 @@ PURE: Final = {
 }
 """What knows no loop, no clock, no environment, no file and no network."""
 
-LOOP: Final = {"asyncio", "logging", "random", "secrets", "time"}
+LOOP: Final = {"asyncio", "contextvars", "logging", "random", "secrets", "time"}
 
 MAY_IMPORT: Final = {"words": PURE, "rules": PURE, "service": PURE | LOOP}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from bridge.api.site import SITE
+from bridge.api.site import REQUEST_ID, SITE
 from bridge.errors import AccessDenied
 from bridge.model import Extension, Principal
 
@@ -26,7 +26,12 @@ def principal_of(request: web.Request) -> Principal:
     app = site.directory.app(client_id)
     if app is None:
         raise AccessDenied
-    return Principal(app)
+    return Principal(app, address_of(request), REQUEST_ID.get())
+
+
+def address_of(request: web.Request) -> str:
+    """The client's address."""
+    return request.remote or ""
 
 
 def _bearer(request: web.Request) -> str:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from bridge import uapi
 from bridge.api.asking import principal_of, resolve
+from bridge.api.attempts import attempted
 from bridge.api.site import SITE
 
 CALLS = "/uapi/phoneCalls/{userId}/{extension}"
@@ -44,9 +45,11 @@ async def get_call(request: web.Request) -> web.Response:
 
 async def act_on_call(request: web.Request) -> web.Response:
     """Do something with a call: whisper."""
-    site, principal = request.app[SITE], principal_of(request)
-    extensions = resolve(request, principal)
-    form = uapi.parse_action(await request.read())
+    site = request.app[SITE]
+    with attempted(request) as attempt:
+        principal = attempt.by(principal_of(request))
+        extensions = resolve(request, principal)
+        form = attempt.to(uapi.parse_action(await request.read()))
     call_id = request.match_info["phoneCallId"]
     call = await site.service.whisper(principal, extensions, call_id, form)
     if call is None:

@@ -5,10 +5,12 @@ import secrets
 import time
 
 from aiohttp import web
+from aiohttp.hdrs import METH_ALL
 
 from bridge import errors, uapi
-from bridge.api.site import REQUEST_ID, Handler
+from bridge.api.site import REQUEST_ID, SITE, Handler
 from bridge.errors import AccessDenied, ApiError
+from bridge.happenings import Responded
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +22,19 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     REQUEST_ID.set(request_id)
     began = time.monotonic()
     response = await handler(request)
+    took = time.monotonic() - began
+    method = request.method if request.method in METH_ALL else "?"
+    route = _route(request)
+    request.app[SITE].service.report(Responded(route, method, response.status, took))
     response.headers["X-Request-Id"] = request_id
     response.headers["Cache-Control"] = "no-store"
     log.info(
         "request %s: %s %s: %d in %.1f ms",
         request_id,
-        request.method if request.method.isalpha() else "?",
-        _route(request),
+        method,
+        route,
         response.status,
-        (time.monotonic() - began) * 1000,
+        took * 1000,
     )
     return response
 

@@ -103,6 +103,15 @@ class WhisperForm:
         self._fields = fields
 
     @property
+    def action(self) -> str:
+        """What to do with the call."""
+        return self.written("action")
+
+    def written(self, alias: str) -> str:
+        """A field as the client wrote it, right or wrong, for the audit; cut to 64 characters."""
+        return str(self._fields.get(alias, ""))[:64]
+
+    @property
     def wait_for_pickup(self) -> int:
         """Seconds to wait for the supervisor's phone; raises TimeoutInvalid."""
         return self._read("wait_for_pickup", _WAIT, TimeoutInvalid)

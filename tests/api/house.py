@@ -12,6 +12,7 @@ from yarl import URL
 from bridge.actions import Action, Answer
 from bridge.api import Site, serving
 from bridge.events import Snapshot
+from bridge.happenings import Listener
 from bridge.service import Rules, Service
 from bridge.tokens import TokenBook
 from tests.support.directory import DIRECTORY
@@ -105,10 +106,10 @@ async def nothing() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[str, Service, FakePbx]]:
+async def served(*listeners: Listener) -> AsyncIterator[tuple[str, Service, FakePbx]]:
     """A service without a picture yet, served on a free port."""
     pbx = FakePbx()
-    service = Service(DIRECTORY, pbx, Rules("lab"))
+    service = Service(DIRECTORY, pbx, Rules("lab"), listeners=listeners)
     site = Site(service, DIRECTORY, TOKENS, PUBLIC)
     try:
         async with serving(site, nothing(), "127.0.0.1", 0) as (host, port):

@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge import uapi
 from bridge.events import Event, Listed, Snapshot
+from bridge.happenings import Happening
 from bridge.model import Extension, PhoneCall, Principal
 from bridge.service import Rules, Service
 from bridge.whisper import Session
@@ -46,10 +47,12 @@ class Scene:
         loop = asyncio.get_running_loop()
         self.began = loop.time()
         self.pbx = FakePbx()
+        self.told: list[Happening] = []
         self.service = Service(
             DIRECTORY,
             self.pbx,
             rules,
+            listeners=[lambda happening, _: self.told.append(happening)],
             wall=lambda: EPOCH + loop.time() - self.began,
             steady=loop.time,
         )
