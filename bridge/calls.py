@@ -95,6 +95,20 @@ class Picture:
             self._restore_spy(item, now)
         self.touched = {call.id: call for call in self.calls()}
 
+    def reassign(self) -> None:
+        """Ask anew whose the endpoints of all channels are, once their owners may have changed.
+
+        A leg that was nobody's becomes a view, one that is nobody's any more is shown no longer.
+        """
+        for channel in self.channels.values():
+            channel.extension = self._extension_of(endpoint_of(channel.name))
+            self._number(channel)
+            if channel.is_view and channel.call is not None:
+                channel.call.answered = channel.call.answered or channel.answered
+        for call in self.calls():
+            if call.charged is not None:
+                call.charged = self._extension_by_number(call.charged.number) or call.charged
+
     # Moves, one for each kind of event
 
     def _seen(self, event: events.Seen, now: float) -> None:
@@ -242,8 +256,13 @@ class Picture:
         if channel.kind is Technology.SPY:
             return
         self._reclassify(channel, kind_of(name, channel.uniqueid), now)
+        self._number(channel)
+
+    def _number(self, channel: Channel) -> None:
+        """Have a leg that came to be an extension's be a view of its call."""
         if channel.is_party and channel.extension and channel.call and not channel.view:
             channel.call.number_view(channel)
+            self._touch(channel)
 
     def _reclassify(self, channel: Channel, kind: Technology, now: float) -> None:
         """A channel turned out to be something else: only parties and Local halves make calls."""

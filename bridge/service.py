@@ -101,18 +101,18 @@ class Service:
     ) -> None:
         self.report = Reporting(listeners, wall, steady)
         self._rules = rules or Rules()
-        self.picture = Picture(self._rules.pbx_name, directory.by_endpoint, directory.extension)
+        self._directory = directory
+        self.picture = Picture(self._rules.pbx_name, self._by_endpoint, self._by_number)
         self.whispering = Whispering(
             pbx,
             self.picture,
-            directory.extension,
+            self._by_number,
             self.report,
             follow=self._rules.follow_target,
             wall=wall,
             steady=steady,
         )
         self.remembering = Remembering(pbx, self.picture)
-        self._directory = directory
         self._version = ""
         self._entered = asyncio.Event()
         self.complete = False
@@ -124,6 +124,25 @@ class Service:
         await self.whispering.close()
         await self.remembering.close()
         self.report.flush()
+
+    # The directory
+
+    @property
+    def directory(self) -> Directory:
+        """The directory in force; ask for it anew each time, it may be replaced."""
+        return self._directory
+
+    def replace_directory(self, directory: Directory) -> None:
+        """Put another directory into force, for the calls under way as well."""
+        self._directory = directory
+        self.picture.reassign()
+        self.remembering.changed()
+
+    def _by_endpoint(self, endpoint: str) -> Extension | None:
+        return self._directory.by_endpoint(endpoint)
+
+    def _by_number(self, number: str) -> Extension | None:
+        return self._directory.extension(number)
 
     # What clients ask
 

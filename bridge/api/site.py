@@ -18,9 +18,13 @@ class Site:
     """What the handlers work with; ``public_url`` is what links begin with."""
 
     service: Service
-    directory: Directory
     tokens: TokenBook
     public_url: str
+
+    @property
+    def directory(self) -> Directory:
+        """The directory in force at this moment."""
+        return self.service.directory
 
 
 SITE = web.AppKey("site", Site)

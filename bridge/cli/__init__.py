@@ -8,11 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from bridge.cli import lab, serve, token
-from bridge.cli.common import UsageError
-from bridge.directory import DirectoryError
-from bridge.keyring import KeyringError
+from bridge.cli.common import MISTAKES
 from bridge.lab.errors import LabError
-from bridge.settings import SettingsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except (SettingsError, DirectoryError, KeyringError, LabError, UsageError) as error:
+    except (*MISTAKES, LabError) as error:
         print(f"whisper-bridge: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -3,8 +3,9 @@
 import argparse
 from typing import TypeAlias
 
-from bridge.directory import Directory
-from bridge.settings import Settings
+from bridge.directory import Directory, DirectoryError
+from bridge.keyring import KeyringError
+from bridge.settings import Settings, SettingsError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where a command adds its own parser; what it sets as ``run`` returns the exit code."""
@@ -12,6 +13,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 class UsageError(Exception):
     """Something the operator asked for cannot be done, in one line."""
+
+
+MISTAKES = (SettingsError, DirectoryError, KeyringError, UsageError, OSError)
+"""What an operator can put right; as text each says what it is."""
 
 
 def read_directory(settings: Settings) -> Directory:

@@ -7,10 +7,13 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
 
 from bridge.ami import Address, Link, trusting
 from bridge.api import Site, serving
 from bridge.cli.common import Commands, UsageError, read_directory
+from bridge.cli.reloading import Reloadable, Reloader, on_sighup
 from bridge.directory import Directory
 from bridge.keyring import signing_keys
 from bridge.service import Rules, Service
@@ -40,11 +43,15 @@ def _serve(arguments: argparse.Namespace) -> int:
 async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> None:
     link = Link(_address(settings), silence=settings.ami_silence)
     service = Service(directory, link, _rules(settings))
-    site = Site(service, directory, tokens, settings.public_url)
+    site = Site(service, tokens, settings.public_url)
+    reloader = Reloader(_parts(settings, service))
     stop = _stop_signals()
     host, port = settings.http_host, settings.http_port
     try:
-        async with serving(site, _linked(link, service), host, port) as (address, number):
+        async with (
+            on_sighup(reloader),
+            serving(site, _linked(link, service), host, port) as (address, number),
+        ):
             log.info("listening on %s:%d", address, number)
             await stop.wait()
             log.info("stopping: requests under way finish, whispers in force go on in the PBX")
@@ -53,6 +60,13 @@ async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> N
             f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)};"
             " set BRIDGE_HTTP_HOST and BRIDGE_HTTP_PORT"
         ) from error
+
+
+def _parts(settings: Settings, service: Service) -> list[Reloadable[Any]]:
+    """What SIGHUP reads anew."""
+    return [
+        Reloadable("the directory", partial(read_directory, settings), service.replace_directory),
+    ]
 
 
 def _rules(settings: Settings) -> Rules:

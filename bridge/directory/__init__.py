@@ -1,6 +1,6 @@
 """Who exists and who may do what: organizations, users, extensions, apps and their reach.
 
-The directory is one TOML document, read once and never changed::
+The directory is one TOML document. What was read from it never changes, it is replaced whole::
 
     [[organizations]]
     id = "3"

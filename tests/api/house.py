@@ -110,7 +110,7 @@ async def served(*listeners: Listener) -> AsyncIterator[tuple[str, Service, Fake
     """A service without a picture yet, served on a free port."""
     pbx = FakePbx()
     service = Service(DIRECTORY, pbx, Rules("lab"), listeners=listeners)
-    site = Site(service, DIRECTORY, TOKENS, PUBLIC)
+    site = Site(service, TOKENS, PUBLIC)
     try:
         async with serving(site, nothing(), "127.0.0.1", 0) as (host, port):
             yield f"http://{host}:{port}", service, pbx

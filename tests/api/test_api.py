@@ -473,7 +473,7 @@ async def test_a_request_under_way_finishes_while_the_socket_is_closed() -> None
         async def serve() -> None:
             pbx = FakePbx()
             service = Service(DIRECTORY, pbx, Rules("lab"))
-            site = Site(service, DIRECTORY, TOKENS, PUBLIC)
+            site = Site(service, TOKENS, PUBLIC)
             async with serving(site, resource(), "127.0.0.1", 0) as (host, port):
                 service.on_restored([], [])
                 for event in talk(CUSTOMER, AGENT_LEG):
@@ -516,7 +516,7 @@ async def refused(url: str) -> None:
 
 async def test_an_address_that_is_taken_is_an_error_and_nothing_stays(house: House) -> None:
     host, port = house.url.removeprefix("http://").split(":")
-    site = Site(house.service, DIRECTORY, TOKENS, PUBLIC)
+    site = Site(house.service, TOKENS, PUBLIC)
     with pytest.raises(OSError, match="in use"):
         async with serving(site, nothing(), host, int(port)):
             pass

@@ -43,7 +43,7 @@ async def a_bridge(
     """A bridge whose link goes to an address; it need not be up."""
     link = Link(address, silence=silence)
     service = Service(directory, link)
-    site = Site(service, directory, _TOKENS, "http://bridge")
+    site = Site(service, _TOKENS, "http://bridge")
     async with (
         serving(site, _held(link, service), "127.0.0.1", 0) as (host, port),
         aiohttp.ClientSession() as http,

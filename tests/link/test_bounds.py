@@ -182,7 +182,7 @@ async def test_a_client_that_does_not_read_never_slows_the_link(
     server.channels = [channel(f"0.{n}") for n in range(300)]
     link = Link(address(server))
     service = Service(DIRECTORY, link)
-    site = Site(service, DIRECTORY, TOKENS, "http://bridge")
+    site = Site(service, TOKENS, "http://bridge")
     async with AsyncExitStack() as stack:
         resource = _held(link, service)
         host, port = await stack.enter_async_context(serving(site, resource, "127.0.0.1", 0))

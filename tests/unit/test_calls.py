@@ -7,7 +7,8 @@ import pytest
 from bridge.calls import Picture, call_id
 from bridge.channels import Call, endpoint_of, spied
 from bridge.events import Event, Listed, Snapshot
-from bridge.model import Technology
+from bridge.model import Extension, Status, Technology
+from bridge.views import phone_call
 from tests.support.directory import AGENT, COLLEAGUE, DIRECTORY, NEIGHBOUR
 from tests.support.happenings import (
     RINGING,
@@ -33,7 +34,7 @@ from tests.support.happenings import (
     talk,
     unheld,
 )
-from tests.support.picture import NOW, check, feed, picture, the_call
+from tests.support.picture import NOW, check, feed, picture, shown, the_call
 
 CUSTOMER = leg("7778888", "1.1", exten="0003*210")
 AGENT_LEG = leg("0003*210", "1.2", "1.1")
@@ -763,3 +764,53 @@ def test_the_directory_says_whose_a_channel_is() -> None:
     found = Picture("lab", lambda endpoint: DIRECTORY.by_endpoint("PJSIP/0003*211"))
     feed(found, [seen(leg("anything", "1"))])
     assert found.channels["1"].extension == COLLEAGUE
+
+
+# Another directory
+
+
+class Owners:
+    """Whose the endpoints are, until somebody else's."""
+
+    def __init__(self, **endpoints: Extension) -> None:
+        self.by_endpoint = {f"PJSIP/{name}": extension for name, extension in endpoints.items()}
+
+    def picture(self) -> Picture:
+        """A picture that asks here."""
+        return Picture("lab", lambda endpoint: self.by_endpoint.get(endpoint), DIRECTORY.extension)
+
+
+def test_a_leg_that_comes_to_be_an_extensions_is_a_view_of_the_running_call() -> None:
+    owners = Owners()
+    found = owners.picture()
+    feed(found, talk(CUSTOMER, leg("phone", "1.2", "1.1")))
+    assert phone_call(the_call(found), lambda leg: None) is None
+    found.take_touched()
+    owners.by_endpoint["PJSIP/phone"] = AGENT
+    found.reassign()
+    (view,) = shown(the_call(found)).views
+    assert (view.id, view.extension, view.status) == ("01", AGENT.number, Status.ON_CALL)
+    assert shown(the_call(found)).answered == view.answered
+    assert found.take_touched() == [the_call(found)]
+
+
+def test_a_leg_that_changes_hands_keeps_its_number_and_shows_its_new_owner() -> None:
+    owners = Owners(phone=AGENT, other=COLLEAGUE)
+    found = owners.picture()
+    feed(found, talk(leg("other", "1.1"), leg("phone", "1.2", "1.1")))
+    before = {view.id: view.extension for view in shown(the_call(found)).views}
+    owners.by_endpoint["PJSIP/phone"] = NEIGHBOUR
+    found.reassign()
+    after = {view.id: view.extension for view in shown(the_call(found)).views}
+    assert before == {"01": COLLEAGUE.number, "02": AGENT.number}
+    assert after == {"01": COLLEAGUE.number, "02": NEIGHBOUR.number}
+
+
+def test_a_leg_that_is_nobodys_any_more_is_not_shown_and_its_number_not_given_again() -> None:
+    owners = Owners(phone=AGENT, other=COLLEAGUE)
+    found = owners.picture()
+    feed(found, talk(leg("phone", "1.1"), leg("trunk", "1.2", "1.1")))
+    owners.by_endpoint = {"PJSIP/trunk": COLLEAGUE}
+    found.reassign()
+    (view,) = shown(the_call(found)).views
+    assert (view.id, view.extension) == ("02", COLLEAGUE.number)

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -253,3 +255,73 @@ def test_a_signal_ends_the_service(operator: Operator, end: signal.Signals) -> N
             process.kill()
     assert process.returncode == 0
     assert "Traceback" not in rest
+
+
+@pytest.fixture
+def serving(operator: Operator) -> Iterator["Serving"]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        operator.settings["BRIDGE_HTTP_PORT"] = str(free.getsockname()[1])
+    with operator.start("serve") as process:
+        try:
+            yield Serving(operator, process)
+        finally:
+            process.kill()
+
+
+class Serving:
+    """A service that runs, with nobody at the other end of its AMI."""
+
+    def __init__(self, operator: Operator, process: subprocess.Popen[str]) -> None:
+        self._operator, self._process = operator, process
+        self.hears("listening on")
+
+    def hears(self, words: str) -> str:
+        """Read the log up to the line with these words, and return it."""
+        assert self._process.stderr
+        return next(line for line in self._process.stderr if words in line)
+
+    def reads_anew(self, directory: str) -> str:
+        """Write the directory, send SIGHUP, and return what the log says of it."""
+        self._operator.directory.write_text(directory)
+        return self.hang_up()
+
+    def hang_up(self) -> str:
+        """Send SIGHUP, and return what the log says of it."""
+        self._process.send_signal(signal.SIGHUP)
+        return self.hears("reload: ")
+
+    def status(self, token: str) -> int:
+        """The answer to a list request."""
+        port = self._operator.settings["BRIDGE_HTTP_PORT"]
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/uapi/phoneCalls/@me/@self",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        with pytest.raises(urllib.error.HTTPError) as answer:
+            urllib.request.urlopen(request, timeout=10)
+        answer.value.close()
+        return answer.value.code
+
+
+def test_an_app_removed_is_revoked_with_the_reload_and_welcome_again_with_the_next(
+    operator: Operator, serving: Serving
+) -> None:
+    token = operator.run("token", "panel")[1].strip()
+    assert serving.status(token) == 503
+    assert "the directory is in force" in serving.reads_anew(DIRECTORY.replace("panel", "other"))
+    assert serving.status(token) == 401
+    serving.reads_anew(DIRECTORY)
+    assert serving.status(token) == 503
+
+
+def test_a_broken_directory_keeps_the_old_one_in_force_and_is_told_with_its_line(
+    operator: Operator, serving: Serving
+) -> None:
+    token = operator.run("token", "panel")[1].strip()
+    said = serving.reads_anew(DIRECTORY.replace("user = 12", "user = 13", 1))
+    assert " ERROR " in said
+    assert 'directory.toml:12: extension 0003*210: user "13" does not exist; what was in' in said
+    assert serving.status(token) == 503
+    operator.directory.unlink()
+    assert "BRIDGE_DIRECTORY cannot be read: [Errno 2]" in serving.hang_up()
+    assert serving.status(token) == 503
