@@ -15,6 +15,7 @@
     │   ├── SendCallToInvalid     pc_sendcallto_invalid      sendCallTo
     │   └── ListParameterInvalid  count_invalid, startindex_invalid, …: one per list parameter
     ├── AccessDenied (401)        access_denied
+    ├── ActionForbidden (403)     access_denied              the app does not have the action
     ├── NotFound (404)            not_found
     ├── MethodNotAllowed (405)    method_not_allowed
     ├── BodyTooLarge (413)        request_too_large
@@ -132,6 +133,18 @@ class AccessDenied(ApiError):
     status = 401
     code = "access_denied"
     default = "The token is missing, invalid or expired, or the resource is outside its reach."
+
+
+class ActionForbidden(ApiError):
+    """The token is good, but its app does not have the action.
+
+    The contract's code for what is denied, and the status that keeps a client from asking for
+    another token in vain (RFC 6750, section 3.1, insufficient_scope).
+    """
+
+    status = 403
+    code = "access_denied"
+    default = "The app may not do this: its actions in the directory do not say so."
 
 
 class NotFound(ApiError):

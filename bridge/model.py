@@ -50,7 +50,8 @@ class ExtensionType(StrEnum):
 class Extension:
     """An extension by its extended number (``0003*210``) and the endpoint its channels carry.
 
-    ``endpoint`` is technology and name as Asterisk writes them, ``PJSIP/0003*210``.
+    ``endpoint`` is technology and name as Asterisk writes them, ``PJSIP/0003*210``. Nobody may
+    listen in on one that is ``protected``.
     """
 
     number: str
@@ -58,6 +59,7 @@ class Extension:
     type: ExtensionType
     endpoint: str
     caller_id: CallerId
+    protected: bool = False
 
     @property
     def organization(self) -> Organization:
@@ -73,14 +75,35 @@ class Reach(StrEnum):
     SYSTEM = "system"
 
 
+class Permission(StrEnum):
+    """What an app may do with calls, and a supervisor with those of others."""
+
+    LIST = "list"
+    WHISPER = "whisper"
+    MONITOR = "monitor"
+    BARGE = "barge"
+    HANGUP = "hangup"
+
+
+SUPERVISION = frozenset({Permission.WHISPER, Permission.MONITOR, Permission.BARGE})
+"""What a supervisor does with his phone; the rest is an app's alone."""
+
+DEFAULT_ACTIONS = frozenset({Permission.LIST, Permission.WHISPER})
+"""What an app may do unless the directory says otherwise: what it takes to help an agent.
+
+Listening in without a word, speaking to a customer and ending a call are asked for by name.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class App:
-    """A registered client: credentials, the user it belongs to, and its reach."""
+    """A registered client: credentials, the user it belongs to, its reach, and its actions."""
 
     client_id: str
     client_secret: str = field(repr=False)
     user: User
     reach: Reach
+    actions: frozenset[Permission] = DEFAULT_ACTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from bridge.model import (
     CallerId,
     Extension,
     Flow,
+    Permission,
     PhoneCall,
     PhoneCallView,
     Principal,
@@ -236,6 +237,8 @@ class Service:
         form: WhisperForm,
     ) -> tuple[Channel, Session]:
         """The leg to be whispered to and the whisper: a new one, or the same one under way."""
+        permission = Permission.WHISPER
+        self._directory.may(principal.app, permission).require()
         self._require_picture()
         # Read in the order of the error table: each field raises its own error.
         seconds, caller_id = form.wait_for_pickup, form.caller_id
@@ -246,8 +249,10 @@ class Service:
         if leg is not None and is_joining(leg):
             await self._joined(leg)
         target = whisper_target(leg, extensions)
+        heard = [party.extension for party in peers(target) if party.extension is not None]
+        self._directory.may(principal.app, permission, owner_of(target), others=heard).require()
         private, asker = form.private, principal.asker
-        supervisor = self._supervisor(principal, target, form.send_call_to)
+        supervisor = self._supervisor(principal, permission, target, form.send_call_to)
         same = self.whispering.book.find(target.uniqueid, supervisor)
         if same is not None and same.private != private:
             raise PrivateInvalid("This whisper is under way with another value of private.")
@@ -298,8 +303,10 @@ class Service:
         self.whispering.begin(session, seconds)
         return session
 
-    def _supervisor(self, principal: Principal, target: Channel, number: str) -> Extension:
-        supervisor = self._directory.terminal_for(owner_of(target), principal, number)
+    def _supervisor(
+        self, principal: Principal, permission: Permission, target: Channel, number: str
+    ) -> Extension:
+        supervisor = self._directory.terminal_for(principal, permission, owner_of(target), number)
         if target.call and any(leg.extension == supervisor for leg in target.call.views()):
             raise SendCallToInvalid("The extension of sendCallTo is a party of the call.")
         return supervisor

@@ -7,13 +7,20 @@ from aiohttp import web
 
 from bridge.api.site import REQUEST_ID, SITE
 from bridge.errors import AccessDenied
-from bridge.model import Extension, Principal
+from bridge.model import Extension, Permission, Principal
 
 
 def resolve(request: web.Request, principal: Principal) -> Sequence[Extension]:
     """The extensions the path names, as far as they are within reach."""
     path = request.match_info
     return request.app[SITE].directory.resolve(principal, path["userId"], path["extension"])
+
+
+def reader_of(request: web.Request) -> Principal:
+    """Who is asking to see calls. Raises AccessDenied and ActionForbidden."""
+    principal = principal_of(request)
+    request.app[SITE].directory.may(principal.app, Permission.LIST).require()
+    return principal
 
 
 def principal_of(request: web.Request) -> Principal:

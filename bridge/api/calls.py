@@ -5,7 +5,7 @@ from datetime import UTC, datetime, tzinfo
 from aiohttp import web
 
 from bridge import uapi
-from bridge.api.asking import principal_of, resolve
+from bridge.api.asking import principal_of, reader_of, resolve
 from bridge.api.attempts import attempted
 from bridge.api.site import SITE
 
@@ -15,7 +15,7 @@ CALL = CALLS + "/{phoneCallId}"
 
 async def list_calls(request: web.Request) -> web.Response:
     """The calls of extensions."""
-    site, extensions = request.app[SITE], resolve(request, principal_of(request))
+    site, extensions = request.app[SITE], resolve(request, reader_of(request))
     query = uapi.parse_list(request.query)
     page = uapi.select(site.service.list_calls(extensions), query, _zone())
     if not page.total:
@@ -33,7 +33,7 @@ async def list_calls(request: web.Request) -> web.Response:
 
 async def get_call(request: web.Request) -> web.Response:
     """One call."""
-    site, extensions = request.app[SITE], resolve(request, principal_of(request))
+    site, extensions = request.app[SITE], resolve(request, reader_of(request))
     call_id = uapi.parse_call_id(request.match_info["phoneCallId"])
     query = uapi.parse_list(request.query)
     call = site.service.find_call(extensions, call_id)

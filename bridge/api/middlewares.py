@@ -9,7 +9,7 @@ from aiohttp.hdrs import METH_ALL
 
 from bridge import errors, uapi
 from bridge.api.site import REQUEST_ID, SITE, Handler
-from bridge.errors import AccessDenied, ApiError
+from bridge.errors import AccessDenied, ActionForbidden, ApiError
 from bridge.happenings import Responded
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ def _error_response(error: ApiError, status: int | None = None) -> web.Response:
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, AccessDenied):
         response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, ActionForbidden):
+        response.headers["WWW-Authenticate"] = 'Bearer error="insufficient_scope"'
     return response
 
 

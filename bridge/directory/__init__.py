@@ -17,12 +17,19 @@ The directory is one TOML document. What was read from it never changes, it is r
     type = "phone"                          # the default; see model.ExtensionType
     endpoint = "PJSIP/0003*210"             # the default: PJSIP and the number
     caller_id = "Agent 210 <0003*210>"      # default: no name, and the number
+    protected = true                        # nobody may listen in; default false
 
     [[apps]]
     client_id = "my-app"
     client_secret = "..."
     user = "12"
     reach = "organization"                  # user (the default), organization or system
+    actions = ["list", "whisper"]           # the default; and monitor, barge, hangup
+
+    [[supervision]]                         # without any: every phone of an organization may
+    supervisors = ["0003*024", "user:24"]
+    targets = ["0003*2XX"]                  # see patterns
+    actions = ["whisper", "monitor"]        # default: these and barge
 """
 
 from bridge.directory.lookup import Directory, DirectoryError

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from bridge.callerid import parse_caller_id
-from bridge.directory.tables import EXTENDED, Misplaced, Row, prefix_of, read_tables
+from bridge.directory.policy import Decision, Policy, decide
+from bridge.directory.reach import prefix_of, reaches_number, reaches_user
+from bridge.directory.supervision import policy_of
+from bridge.directory.tables import EXTENDED, Misplaced, Row, read_tables
 from bridge.errors import AccessDenied, ExtensionInvalid, SendCallToInvalid, UserInvalid
 from bridge.model import (
+    DEFAULT_ACTIONS,
     App,
     CallerId,
     Extension,
     ExtensionType,
     Organization,
+    Permission,
     Principal,
     Reach,
     User,
@@ -45,6 +50,7 @@ class Directory:
     _extensions: Mapping[str, Extension]
     _endpoints: Mapping[str, Extension]
     _owned: Mapping[str, tuple[Extension, ...]]
+    _policy: Policy
 
     @classmethod
     def parse(cls, text: str, source: str = "directory.toml") -> Self:
@@ -78,6 +84,7 @@ class Directory:
             _extensions={extension.number: extension for extension in extensions},
             _endpoints={extension.endpoint: extension for extension in extensions},
             _owned=_by_owner(extensions),
+            _policy=policy_of(tables["supervision"], organizations.values(), users),
         )
 
     def app(self, client_id: str) -> App | None:
@@ -111,20 +118,30 @@ class Directory:
             raise ExtensionInvalid
         return (found,)
 
-    def terminal_for(self, target: Extension, principal: Principal, number: str) -> Extension:
-        """Return the phone terminal that may whisper to ``target``: the rule of ``sendCallTo``.
+    def may(
+        self,
+        app: App | None,
+        permission: Permission,
+        target: Extension | None = None,
+        supervisor: Extension | None = None,
+        others: Iterable[Extension] = (),
+    ) -> Decision:
+        """Decide whether something may be done, and why or why not; see policy.decide."""
+        return decide(self._policy, app, permission, target, supervisor, others)
+
+    def terminal_for(
+        self, principal: Principal, permission: Permission, target: Extension, number: str
+    ) -> Extension:
+        """Return the phone terminal that may do this with ``target``: the rule of ``sendCallTo``.
 
         ``number`` is extended, or short inside the organization of ``principal``.
         Raises SendCallToInvalid with the rule that is broken; a number that is unknown and one
-        of another organization are not told apart.
+        of another organization are not told apart. What else ``may`` forbids raises its error.
         """
         found = self._extensions.get(_extended(number, principal.user.organization) or "")
-        if found is None or found.organization.id != target.organization.id:
+        if found is None:
             raise SendCallToInvalid
-        if found.type is not ExtensionType.PHONE:
-            raise SendCallToInvalid("sendCallTo must be a phone terminal, not another extension.")
-        if found.number == target.number:
-            raise SendCallToInvalid("sendCallTo must differ from the extension whispered to.")
+        self.may(principal.app, permission, target, found).require()
         return found
 
     def _named_user(self, principal: Principal, user_id: str) -> User | None:
@@ -134,7 +151,7 @@ class Directory:
         if user_id in ("@me", "@viewer"):
             return principal.user
         user = self._users.get(user_id)
-        if user is None or not _reaches_user(principal, user):
+        if user is None or not reaches_user(principal.app, user):
             raise UserInvalid
         return user
 
@@ -143,7 +160,7 @@ class Directory:
         if number is None:
             raise ExtensionInvalid
         found = self._extensions.get(number)
-        if not _reaches_number(principal, number, found):
+        if not reaches_number(principal.app, number, found):
             raise AccessDenied
         if found is None:
             raise ExtensionInvalid
@@ -157,27 +174,6 @@ def _extended(number: str, organization: Organization) -> str | None:
     return number if EXTENDED.fullmatch(number) else None
 
 
-def _reaches_user(principal: Principal, user: User) -> bool:
-    match principal.reach:
-        case Reach.USER:
-            return user.id == principal.user.id
-        case Reach.ORGANIZATION:
-            return user.organization.id == principal.user.organization.id
-        case Reach.SYSTEM:
-            return True
-
-
-def _reaches_number(principal: Principal, number: str, found: Extension | None) -> bool:
-    """Decide by the number's form where that can be done, so that nothing tells it exists."""
-    match principal.reach:
-        case Reach.USER:
-            return found is not None and found.user.id == principal.user.id
-        case Reach.ORGANIZATION:
-            return prefix_of(number) == principal.user.organization.prefix
-        case Reach.SYSTEM:
-            return True
-
-
 def _extension(row: Row, users: Mapping[str, User]) -> Extension:
     user = row.refer("user", users)
     if prefix_of(row["number"]) != user.organization.prefix:
@@ -189,6 +185,7 @@ def _extension(row: Row, users: Mapping[str, User]) -> Extension:
         type=ExtensionType(row.values.get("type", ExtensionType.PHONE)),
         endpoint=row["endpoint"],
         caller_id=_shown_as(row),
+        protected=row.values.get("protected", False),
     )
 
 
@@ -203,6 +200,7 @@ def _app(row: Row, users: Mapping[str, User]) -> App:
         client_secret=row["client_secret"],
         user=row.refer("user", users),
         reach=Reach(row.values.get("reach", Reach.USER)),
+        actions=frozenset(map(Permission, row.values.get("actions", DEFAULT_ACTIONS))),
     )
 
 

@@ -1,4 +1,4 @@
-"""The four tables of the document: which keys their rows have, and what each may say."""
+"""The tables of the document: which keys their rows have, and what each may say."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bridge.callerid import parse_caller_id
-from bridge.model import ExtensionType, Reach
+from bridge.directory.patterns import FORM, digits
+from bridge.model import SUPERVISION, ExtensionType, Permission, Reach
 from bridge.toml_lines import TomlPath, did_you_mean
 
 T = TypeVar("T")
@@ -14,12 +15,14 @@ T = TypeVar("T")
 EXTENDED = re.compile(r"[0-9]+\*[0-9]+")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9_.*@+#:-]+")
-Reader = Callable[[Any], str]
+Reader = Callable[[Any], Any]
 
 
 def _identifier(value: Any) -> str:
     text = str(value) if type(value) is int and 0 <= value < 2**63 else value
-    return _matching(IDENTIFIER, "must be a number, or letters, digits and . _ -")(text)
+    if isinstance(text, str) and IDENTIFIER.fullmatch(text):
+        return text
+    raise ValueError("must be a number, or letters, digits and . _ -")
 
 
 def _text(value: Any) -> str:
@@ -55,9 +58,35 @@ def _one_of(words: Iterable[str]) -> Reader:
     return read
 
 
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("must be true or false")
+
+
+def _list_of(read: Reader) -> Reader:
+    def read_all(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise ValueError("must be a list, in [ ]")
+        return tuple(map(read, value))
+
+    return read_all
+
+
+def _member(value: Any) -> str:
+    """Read who is meant in a rule of supervision: a user, or extended numbers by a pattern."""
+    user = isinstance(value, str) and re.fullmatch(f"user:{IDENTIFIER.pattern}", value)
+    number = isinstance(value, str) and re.fullmatch(r"[0-9]+\*(.+)", value)
+    if number:
+        digits(number[1])
+    if user or number:
+        return str(value)
+    raise ValueError(f"must be extended numbers, of {FORM}, or users, like user:12")
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How one table is written: its keys, the first of which names the row in messages."""
+    """How one table is written: its keys; the first names the row in messages if it is a text."""
 
     singular: str
     keys: Mapping[str, Reader]
@@ -92,8 +121,9 @@ TABLES: Mapping[str, Table] = {
             "type": _one_of(ExtensionType),
             "endpoint": _matching(ENDPOINT, "must be a technology and a name, like PJSIP/0003*210"),
             "caller_id": _caller_id,
+            "protected": _flag,
         },
-        optional=frozenset({"type", "endpoint", "caller_id"}),
+        optional=frozenset({"type", "endpoint", "caller_id", "protected"}),
         unique=("number", "endpoint"),
     ),
     "apps": Table(
@@ -103,9 +133,19 @@ TABLES: Mapping[str, Table] = {
             "client_secret": _credential,
             "user": _identifier,
             "reach": _one_of(Reach),
+            "actions": _list_of(_one_of(Permission)),
         },
-        optional=frozenset({"reach"}),
+        optional=frozenset({"reach", "actions"}),
         unique=("client_id",),
+    ),
+    "supervision": Table(
+        "supervision",
+        {
+            "supervisors": _list_of(_member),
+            "targets": _list_of(_member),
+            "actions": _list_of(_one_of(sorted(SUPERVISION))),
+        },
+        optional=frozenset({"actions"}),
     ),
 }
 
@@ -125,9 +165,9 @@ class Row:
 
     label: str
     path: TomlPath
-    values: Mapping[str, str]
+    values: Mapping[str, Any]
 
-    def __getitem__(self, key: str) -> str:
+    def __getitem__(self, key: str) -> Any:
         return self.values[key]
 
     def refer(self, key: str, known: Mapping[str, T]) -> T:
@@ -173,7 +213,7 @@ def _row(table: Table, path: TomlPath, item: Mapping[str, Any]) -> Row:
     return Row(label, path, _with_defaults(values))
 
 
-def _value(table: Table, key: str, value: Any, path: TomlPath, label: str) -> str:
+def _value(table: Table, key: str, value: Any, path: TomlPath, label: str) -> Any:
     try:
         return table.keys[key](value)
     except ValueError as error:
@@ -183,12 +223,13 @@ def _value(table: Table, key: str, value: Any, path: TomlPath, label: str) -> st
 def _label(table: Table, item: Mapping[str, Any]) -> str:
     """Name the row for a message; a name that is no name is left out."""
     try:
-        return f"{table.singular} {table.keys[table.name_key](item.get(table.name_key))}"
+        name = table.keys[table.name_key](item.get(table.name_key))
     except ValueError:
         return table.singular
+    return f"{table.singular} {name}" if isinstance(name, str) else table.singular
 
 
-def _with_defaults(values: dict[str, str]) -> dict[str, str]:
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     if "number" not in values:
         return values
     return {"endpoint": f"PJSIP/{values['number']}", **values}
@@ -201,8 +242,3 @@ def _refuse_twins(rows: Iterable[Row], key: str) -> None:
         if twin is not row:
             by = "" if twin.label == row.label else f" by {twin.label}"
             raise row.mistake(key, f'{key} "{row[key]}" is taken already{by}')
-
-
-def prefix_of(number: str) -> str:
-    """The organization prefix of an extended number."""
-    return number.partition("*")[0]

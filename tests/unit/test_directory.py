@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bridge.directory import Directory, DirectoryError
 from bridge.errors import AccessDenied, ApiError, ExtensionInvalid, SendCallToInvalid, UserInvalid
-from bridge.model import CallerId, Extension, ExtensionType, Principal, Reach
+from bridge.model import CallerId, Extension, ExtensionType, Permission, Principal, Reach
 
+WHISPER = Permission.WHISPER
 LAB = (Path(__file__).parents[2] / "asterisk-conf/lab/directory.toml").read_text("utf-8")
 
 SMALL = """\
@@ -89,7 +90,9 @@ def test_what_may_be_left_out_has_a_default() -> None:
     assert found.type is ExtensionType.PHONE
     assert found.endpoint == "PJSIP/0003*210"
     assert found.caller_id == CallerId("", "0003*210")
+    assert not found.protected
     assert principal(small, "app").reach is Reach.USER
+    assert principal(small, "app").app.actions == {Permission.LIST, Permission.WHISPER}
 
 
 def test_an_id_is_the_same_as_number_and_as_string() -> None:
@@ -165,6 +168,14 @@ def test_a_directory_cannot_be_changed(lab: Directory) -> None:
         ('"s3cret"', '"s3\\ncret"', 16, "app app: client_secret must be a string of ASCII"),
         ("user = 12\n", 'reach = "sytem"\nuser = 12\n', 12, "extension 0003*210: unknown key"),
         ('"app"\n', '"app"\nreach = "sytem"\n', 16, "app app: reach must be one of user, organ"),
+        ('"app"\n', '"app"\nactions = "list"\n', 16, "app app: actions must be a list, in [ ]"),
+        ('"app"\n', '"app"\nactions = ["lst"]\n', 16, "app app: actions must be one of list, whi"),
+        (
+            "[[apps]]",
+            "protected = 1\n[[apps]]",
+            14,
+            "extension 0003*210: protected must be true or",
+        ),
         ("name = ", "name == ", 3, "Invalid value"),
         ("id = 12", "id = 12\nid = 13", 8, "Cannot overwrite a value"),
         ("user = 12\n", "user = ", 12, "Invalid value"),
@@ -437,7 +448,7 @@ def test_any_extension_is_one_of_the_callers_own_or_an_error(written: str) -> No
 @pytest.mark.parametrize("written", ["0003*024", "024"])
 def test_a_phone_of_the_organization_may_whisper(lab: Directory, written: str) -> None:
     target = extension(lab, "0003*210")
-    found = lab.terminal_for(target, principal(lab, "lab-app"), written)
+    found = lab.terminal_for(principal(lab, "lab-app"), WHISPER, target, written)
     assert found.number == "0003*024"
 
 
@@ -445,7 +456,7 @@ def test_a_system_app_may_join_two_phones_of_another_organization() -> None:
     other = '[[extensions]]\nnumber = "0004*411"\nuser = "40"\n'
     directory = Directory.parse(LAB + other)
     target = extension(directory, "0004*410")
-    found = directory.terminal_for(target, principal(directory, "system-app"), "0004*411")
+    found = directory.terminal_for(principal(directory, "system-app"), WHISPER, target, "0004*411")
     assert found.number == "0004*411"
 
 
@@ -478,5 +489,5 @@ def test_a_system_app_may_join_two_phones_of_another_organization() -> None:
 def test_who_may_not_whisper(lab: Directory, target: str, written: str, rule: str) -> None:
     caller = principal(lab, "system-app")
     with pytest.raises(SendCallToInvalid) as caught:
-        lab.terminal_for(extension(lab, target), caller, written)
+        lab.terminal_for(caller, WHISPER, extension(lab, target), written)
     assert caught.value.message == rule
