@@ -238,6 +238,11 @@ class Link:
         self._complaint = ""
         self._pause = _FIRST_PAUSE
 
+    @property
+    def complaint(self) -> str:
+        """What is wrong with the link, in a line for the operator; nothing while it is up."""
+        return self._complaint
+
     async def run(self, listener: Listener) -> None:
         """Keep the link up until cancelled, and tell the listener everything."""
         self._listener = listener

@@ -116,12 +116,12 @@ class Service:
         self.remembering = Remembering(pbx, self.picture)
         self._version = ""
         self._entered = asyncio.Event()
-        self.complete = False
+        self._complete = asyncio.Event()
         self._wall, self._steady = wall, steady
 
     async def close(self) -> None:
         """Stop everything under way here; whispers in force go on in the PBX."""
-        self.complete = False
+        self._complete.clear()
         await self.whispering.close()
         await self.remembering.close()
         self.report.flush()
@@ -144,6 +144,15 @@ class Service:
 
     def _by_number(self, number: str) -> Extension | None:
         return self._directory.extension(number)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every call of the PBX is known."""
+        return self._complete.is_set()
+
+    async def until_complete(self) -> None:
+        """Wait until every call of the PBX is known, for as long as that takes."""
+        await self._complete.wait()
 
     # What clients ask
 
@@ -212,7 +221,7 @@ class Service:
         self.picture.reconcile(listing, holding, self._wall())
         items = {item.channel.uniqueid: item for item in listing}
         self.whispering.reconcile(items)
-        self.complete = True
+        self._complete.set()
         self.report(Linked(frozenset(uid for uid in items if uid.startswith(WHISPER_LEG_PREFIX))))
         self.remembering.changed()
         log.info(
@@ -223,7 +232,7 @@ class Service:
 
     def on_lost(self) -> None:
         """The link is gone: nothing is known for sure until it is back."""
-        self.complete = False
+        self._complete.clear()
         self.report(Unlinked())
         self.whispering.on_lost()
 

@@ -23,7 +23,7 @@ RINGS: Final = (
         ("channels", "calls", "views", "whisper", "happenings", "directory", "tokens", "uapi"),
     ),
     ("service", ("whispering", "remembering", "reporting", "service")),
-    ("edges", ("ami", "api", "settings", "keyring", "lab")),
+    ("edges", ("ami", "api", "settings", "keyring", "lab", "systemd")),
     ("root", ("cli", "__main__")),
 )
 """From the inside out: a part imports parts of its own ring or of inner ones."""
@@ -39,6 +39,9 @@ PURE: Final = {
 LOOP: Final = {"asyncio", "contextvars", "logging", "random", "secrets", "time"}
 
 MAY_IMPORT: Final = {"words": PURE, "rules": PURE, "service": PURE | LOOP}
+
+READERS: Final = {"load", "service_manager"}
+"""Who is handed the environment by the command."""
 
 CLOCKS: Final = {"now", "utcnow", "today", "astimezone"}
 WORLDLY: Final = {"open", "print", "input", "eval", "exec", "__import__"}
@@ -173,7 +176,7 @@ def _environment(module: Module) -> Iterator[str]:
     passed_on = {
         argument
         for call in module.calls()
-        if isinstance(call.func, ast.Name) and call.func.id == "load" and module.part == "cli"
+        if isinstance(call.func, ast.Name) and call.func.id in READERS and module.part == "cli"
         for argument in call.args
     }
     for node in set(ast.walk(module.tree)) - passed_on:

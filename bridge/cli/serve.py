@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -14,10 +15,12 @@ from bridge.ami import Address, Link, trusting
 from bridge.api import Site, serving
 from bridge.cli.common import Commands, UsageError, read_directory
 from bridge.cli.reloading import Reloadable, Reloader, on_sighup
+from bridge.cli.supervision import Supervision
 from bridge.directory import Directory
 from bridge.keyring import signing_keys
 from bridge.service import Rules, Service
-from bridge.settings import Settings, load
+from bridge.settings import ServiceManager, Settings, load, service_manager
+from bridge.systemd import Notifier
 from bridge.tokens import TokenBook
 
 log = logging.getLogger("bridge")
@@ -36,25 +39,39 @@ def _serve(arguments: argparse.Namespace) -> int:
     )
     directory = read_directory(settings)
     tokens = TokenBook(signing_keys(settings.state_dir))
-    asyncio.run(_run(settings, directory, tokens))
+    # What hangs is ended by systemd's watchdog with SIGABRT, and then says where it hung.
+    faulthandler.enable()
+    manager = service_manager(os.environ, os.getpid())
+    asyncio.run(_run(settings, directory, tokens, manager))
     return 0
 
 
-async def _run(settings: Settings, directory: Directory, tokens: TokenBook) -> None:
+async def _run(
+    settings: Settings, directory: Directory, tokens: TokenBook, manager: ServiceManager
+) -> None:
     link = Link(_address(settings), silence=settings.ami_silence)
     service = Service(directory, link, _rules(settings))
     site = Site(service, tokens, settings.public_url)
-    reloader = Reloader(_parts(settings, service))
+    notifier = Notifier(manager.notify_socket)
+    supervision = Supervision(notifier, link, service, watchdog=manager.watchdog)
+    reloader = Reloader(
+        _parts(settings, service), begun=supervision.reload_begun, done=supervision.reload_done
+    )
     stop = _stop_signals()
     host, port = settings.http_host, settings.http_port
     try:
         async with (
+            notifier,
             on_sighup(reloader),
-            serving(site, _linked(link, service), host, port) as (address, number),
+            serving(site, _linked(link, service, supervision, stop), host, port) as (
+                address,
+                number,
+            ),
         ):
             log.info("listening on %s:%d", address, number)
             await stop.wait()
             log.info("stopping: requests under way finish, whispers in force go on in the PBX")
+            notifier.stopping()
     except OSError as error:
         raise UsageError(
             f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)};"
@@ -83,16 +100,21 @@ def _address(settings: Settings) -> Address:
 
 
 @asynccontextmanager
-async def _linked(link: Link, service: Service) -> AsyncIterator[None]:
-    """Hold the link to the PBX."""
+async def _linked(
+    link: Link, service: Service, supervision: Supervision, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Hold the link to the PBX, and stop the service should its task ever end by itself."""
     task = asyncio.create_task(link.run(service))
+    watching = asyncio.create_task(supervision.run(task))
+    watching.add_done_callback(lambda _: stop.set())
     try:
         yield
     finally:
         await service.close()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for owned in (task, watching):
+            owned.cancel()
+            with suppress(asyncio.CancelledError):
+                await owned
 
 
 def _stop_signals() -> asyncio.Event:

@@ -8,5 +8,6 @@ name ends with ``.env``. The environment wins. A variable that is empty counts a
 from bridge.settings.fields import Settings
 from bridge.settings.given import NAMES, SettingsError
 from bridge.settings.loading import load
+from bridge.settings.manager import ServiceManager, service_manager
 
-__all__ = ["NAMES", "Settings", "SettingsError", "load"]
+__all__ = ["NAMES", "ServiceManager", "Settings", "SettingsError", "load", "service_manager"]

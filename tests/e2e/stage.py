@@ -95,9 +95,12 @@ class Stage:
         return RefusingPhone(number=number, password=PHONE_PASSWORD, sip_port=sip, code=code)
 
     async def another_server(
-        self, *, ami_port: int = 0, secret: str = "", ready: bool = True
+        self, *, ami_port: int = 0, secret: str = "", ready: bool = True, **more: str
     ) -> Server:
-        """One more bridge, beside the same PBX unless told otherwise; it knows the same tokens."""
+        """One more bridge, beside the same PBX unless told otherwise; it knows the same tokens.
+
+        ``more`` is what else stands in its environment.
+        """
         return await Server.start(
             self.run_dir / f"server{next(self._numbers)}",
             ami_port=ami_port or self.pbx.ami_port,
@@ -105,6 +108,7 @@ class Stage:
             directory=self.directory,
             ready=ready,
             BRIDGE_STATE_DIR=str(self.run_dir / "state"),
+            **more,
         )
 
     async def channels(self) -> dict[str, Message]:

@@ -1,7 +1,10 @@
 """The service itself: without its PBX, while the link is gone, and when it is ended."""
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from bridge.lab import tones
 from bridge.lab.phone import Phone
 from bridge.lab.ports import free_tcp
 from bridge.lab.server import Server
+from tests.support.manager import Manager
 
 from .ami_line import AmiLine
 from .client import Answer, Api, views, whisper
@@ -127,3 +131,31 @@ async def test_a_phone_that_rang_while_the_service_was_down_is_looked_after_agai
         assert list(views(await api.get(call.path))) == ["01"]
         await ringing.pick_up()
         await api.until(call.path, lambda a: "02" in views(a), "the whisper in force")
+
+
+async def test_systemd_is_told_how_it_is_and_that_it_is_ready_with_a_complete_picture(
+    stage: Stage, line: AmiLine, tmp_path: Path
+) -> None:
+    await line.cut()
+    async with (
+        Manager(tmp_path / "notify") as manager,
+        another(
+            stage,
+            ami_port=line.port,
+            ready=False,
+            NOTIFY_SOCKET=manager.address,
+            WATCHDOG_USEC="900000",
+        ) as (server, _),
+    ):
+        await manager.tells("STATUS=no link to the PBX")
+        await manager.tells("WATCHDOG=1")
+        assert not manager.count("READY=1")
+        await line.mend()
+        await manager.tells("READY=1")
+        mark = manager.told.mark()
+        await manager.tells("WATCHDOG=1", since=mark)
+        os.kill(server.pid, signal.SIGHUP)
+        await manager.tells("RELOADING=1\nMONOTONIC_USEC=", since=mark)
+        await manager.tells("READY=1", since=mark)
+        await server.stop()
+        assert manager.told.entries[-1] == "STOPPING=1"
