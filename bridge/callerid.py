@@ -36,6 +36,8 @@ def parse_caller_id(value: object) -> CallerId:
 
 
 def _hides_something(text: str) -> bool:
+    if text.isascii():
+        return not text.isprintable()
     before, after = " " + text, text[1:] + " "
     return any(
         not (_shows(char) or (char in _JOINERS and _joinable(left) and _joinable(right)))

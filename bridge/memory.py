@@ -4,10 +4,12 @@ Each lasting leg of a call with views carries a CallMemo and a LegMemo, each leg
 SessionMemo from its birth on. A value that cannot be read is as if it were not there.
 """
 
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Annotated, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 LEG_VARIABLE = "WHISPER_BRIDGE_LEG"
 """The channel variable that holds a Memo."""
@@ -58,11 +60,11 @@ class Memo(_Memo):
     leg: LegMemo
 
 
-class SessionMemo(_Memo):
+class SessionMemo(NamedTuple):
     """A whisper; ``until`` is the epoch second by which its phone has been answered.
 
     ``others`` are the Uniqueids of those the target talks to; the rest says who asked for it, and
-    at which epoch second.
+    at which epoch second. Written as an array, since a whisper waits for it: new fields come last.
     """
 
     target: str
@@ -71,22 +73,22 @@ class SessionMemo(_Memo):
     caller_name: str
     caller_number: str
     private: bool
-    until: Moment
+    until: float
     others: tuple[str, ...] = ()
-    requested: Moment = 0.0
+    requested: float = 0.0
     app: str = ""
     user: str = ""
     address: str = ""
     request: str = ""
 
 
-AnyMemo = TypeVar("AnyMemo", bound=_Memo)
+AnyMemo = TypeVar("AnyMemo", Memo, SessionMemo)
 
-
-def pack(memo: _Memo) -> str:
-    """A memo as the value of a variable: no comma, quote or space, which Originate would split."""
-    text = memo.model_dump_json(exclude_defaults=True)
-    return urlsafe_b64encode(text.encode()).decode()
+_ARRAY = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_READERS: Mapping[type, TypeAdapter[Any]] = {
+    Memo: TypeAdapter(Memo),
+    SessionMemo: TypeAdapter(SessionMemo),
+}
 
 
 def pack_leg(call: CallMemo, leg: LegMemo) -> str:
@@ -94,7 +96,7 @@ def pack_leg(call: CallMemo, leg: LegMemo) -> str:
     former = list(call.absorbed.items())
     while True:
         kept = call.model_copy(update={"absorbed": dict(former)})
-        value = pack(Memo(call=kept, leg=leg))
+        value = _value(Memo(call=kept, leg=leg).model_dump_json(exclude_defaults=True))
         if len(value) <= MAX_VALUE or not former:
             return value
         former = former[1:]
@@ -102,15 +104,21 @@ def pack_leg(call: CallMemo, leg: LegMemo) -> str:
 
 def pack_session(memo: SessionMemo) -> str:
     """The value for the leg of a whisper. Who asked for it is left out if it grows too long."""
-    value = pack(memo)
+    value = _value(_ARRAY.encode(memo))
     if len(value) <= MAX_VALUE:
         return value
-    return pack(memo.model_copy(update=dict.fromkeys(("app", "user", "address", "request"), "")))
+    return _value(_ARRAY.encode(memo._replace(app="", user="", address="", request="")))
 
 
 def unpack(kind: type[AnyMemo], value: str) -> AnyMemo | None:
     """The memo of that kind in a variable's value; None if there is none."""
     try:
-        return kind.model_validate_json(urlsafe_b64decode(value.encode()))
+        memo: AnyMemo = _READERS[kind].validate_json(urlsafe_b64decode(value.encode()))
     except (ValidationError, ValueError):
         return None
+    return memo
+
+
+def _value(text: str) -> str:
+    """A text as the value of a variable: no comma, quote or space, which Originate would split."""
+    return urlsafe_b64encode(text.encode()).decode()

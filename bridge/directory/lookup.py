@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from bridge.callerid import parse_caller_id
 from bridge.directory.policy import Decision, Policy, decide
@@ -25,6 +25,8 @@ from bridge.model import (
     User,
 )
 from bridge.toml_lines import line_of, syntax_error
+
+_SHORT: Final = re.compile("[0-9]+")
 
 
 class DirectoryError(Exception):
@@ -169,7 +171,7 @@ class Directory:
 
 def _extended(number: str, organization: Organization) -> str | None:
     """Return the extended form of a short or extended number, None if it has neither form."""
-    if re.fullmatch(r"[0-9]+", number):
+    if _SHORT.fullmatch(number):
         return f"{organization.prefix}*{number}"
     return number if EXTENDED.fullmatch(number) else None
 

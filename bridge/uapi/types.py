@@ -1,5 +1,9 @@
 """The contract's types: numbers, extension numbers, caller ids, call ids and dates.
 
+Each is a plain function from what a client sent to a value, and an annotation that describes it:
+whoever needs one field calls the function, pydantic reads whole models. No ValueError repeats
+what was sent: it may hold callers' numbers.
+
 Source: Whisper specification, Request Payload and Failure; UnifiedAPI, Types.
 """
 
@@ -10,11 +14,9 @@ from datetime import datetime, tzinfo
 from typing import Annotated, Final
 
 from pydantic import (
-    BeforeValidator,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainValidator,
-    StringConstraints,
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -24,6 +26,8 @@ from bridge.callerid import parse_caller_id
 from bridge.model import CallerId
 
 _DIGITS: Final = re.compile("[0-9]+")
+_CALL_ID: Final = re.compile("[A-Za-z0-9]{1,64}")
+_EXTENSION: Final = re.compile(r"([0-9]+\*)?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,19 @@ class WholeNumber:
     minimum: int
     maximum: int
 
+    def __call__(self, value: object) -> int:
+        """Return the number. Raises ValueError."""
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
+        if type(value) is not int or not self.minimum <= value <= self.maximum:
+            raise ValueError("not a whole number within the bounds")
+        return value
+
     def __get_pydantic_core_schema__(
         self, source: type[object], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Digits become an integer, anything but an integer fails."""
-        bounded = core_schema.int_schema(strict=True, ge=self.minimum, le=self.maximum)
-        return core_schema.no_info_before_validator_function(_digits_as_integer, bounded)
+        """Read as the call does."""
+        return core_schema.no_info_plain_validator_function(self)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -52,34 +63,45 @@ class WholeNumber:
         return {"anyOf": [integer, {"type": "string", "pattern": f"^{_DIGITS.pattern}$"}]}
 
 
-def _digits_as_integer(value: object) -> object:
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        return int(value)
-    return value
-
-
 _FLAGS: Final = (0, 1, "0", "1")
 
 
-def _flag(value: object) -> bool:
+def flag(value: object) -> bool:
+    """Return a 0 or 1, as number or text, as a truth. Raises ValueError."""
     # By type first: true == 1 and 1.0 == 1 in Python, but neither is a number of the contract.
     if type(value) in (int, str) and value in _FLAGS:
         return value in (1, "1")
     raise ValueError("not a flag")
 
 
-def _integer_as_digits(value: object) -> object:
-    return str(value) if type(value) is int else value
+def view_id(value: object) -> str:
+    """Return a text of digits. Raises ValueError."""
+    return _spelled(_DIGITS, value)
 
 
-Flag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"enum": list(_FLAGS)})]
-ViewId = Annotated[str, StringConstraints(strict=True, pattern=f"^{_DIGITS.pattern}$")]
-CallIdText = Annotated[str, StringConstraints(strict=True, pattern="^[A-Za-z0-9]{1,64}$")]
-ExtensionNumber = Annotated[
-    str,
-    StringConstraints(strict=True, pattern=r"^([0-9]+\*)?[0-9]+$"),
-    BeforeValidator(_integer_as_digits),
-]
+def call_id(value: object) -> str:
+    """Return a text of 1 to 64 ASCII letters and digits. Raises ValueError."""
+    return _spelled(_CALL_ID, value)
+
+
+def extension_number(value: object) -> str:
+    """Return an extension's number, extended or short; an integer is short. Raises ValueError."""
+    return _spelled(_EXTENSION, str(value) if type(value) is int else value)
+
+
+def _spelled(pattern: re.Pattern[str], value: object) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError("not spelled as the contract says")
+    return value
+
+
+def _described(pattern: re.Pattern[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern.pattern}$"})
+
+
+Flag = Annotated[bool, PlainValidator(flag), WithJsonSchema({"enum": list(_FLAGS)})]
+ViewId = Annotated[str, PlainValidator(view_id), _described(_DIGITS)]
+ExtensionNumber = Annotated[str, PlainValidator(extension_number), _described(_EXTENSION)]
 CallerIdText = Annotated[
     CallerId, PlainValidator(parse_caller_id), WithJsonSchema({"type": "string"})
 ]

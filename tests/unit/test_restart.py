@@ -8,7 +8,7 @@ import pytest
 from bridge.actions import Action
 from bridge.calls import Picture, call_id
 from bridge.events import Listed, Snapshot
-from bridge.memory import LEG_VARIABLE, MAX_VALUE, SESSION_VARIABLE, SessionMemo, pack
+from bridge.memory import LEG_VARIABLE, MAX_VALUE, SESSION_VARIABLE, SessionMemo, pack_session
 from bridge.remembering import DELAY
 from bridge.service import Rules, Service
 from bridge.views import phone_call
@@ -440,7 +440,7 @@ async def test_a_whisper_of_extensions_that_exist_no_more_is_left_alone(gone: st
         stranger = leg("0003*024", "whisper-of-before", state=UP)
         for changes, sessions in (({}, 1), ({gone: "0003*999"}, 0)):
             later = Scene()
-            memo = pack(known.model_copy(update=changes))
+            memo = pack_session(SessionMemo(**(known._asdict() | changes)))
             later.restored(*now.listing(spying(stranger)._replace(session=memo)))
             assert len(list(later.service.whispering.book)) == sessions
             await later.service.close()
