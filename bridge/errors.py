@@ -16,6 +16,10 @@
     │   └── ListParameterInvalid  count_invalid, startindex_invalid, …: one per list parameter
     ├── AccessDenied (401)        access_denied
     ├── ActionForbidden (403)     access_denied              the app does not have the action
+    ├── TokenError                what the token endpoint answers (RFC 6749, section 5.2)
+    │   ├── InvalidTokenRequest (400)   invalid_request
+    │   ├── UnsupportedGrantType (400)  unsupported_grant_type
+    │   └── InvalidClient (401)         invalid_client
     ├── NotFound (404)            not_found
     ├── MethodNotAllowed (405)    method_not_allowed
     ├── BodyTooLarge (413)        request_too_large
@@ -145,6 +149,34 @@ class ActionForbidden(ApiError):
     status = 403
     code = "access_denied"
     default = "The app may not do this: its actions in the directory do not say so."
+
+
+class TokenError(ApiError):
+    """A request for a token is refused; the codes are OAuth's own (RFC 6749, section 5.2)."""
+
+    status = 400
+
+
+class InvalidTokenRequest(TokenError):
+    """A parameter is missing, repeated or malformed, or the client is named in two ways."""
+
+    code = "invalid_request"
+    default = "The request must be a form with grant_type, client_id and client_secret."
+
+
+class UnsupportedGrantType(TokenError):
+    """Tokens are given for client credentials only."""
+
+    code = "unsupported_grant_type"
+    default = "grant_type must be client_credentials."
+
+
+class InvalidClient(TokenError):
+    """The client is unknown, its secret is wrong, or it did not say who it is."""
+
+    status = 401
+    code = "invalid_client"
+    default = "The client is unknown or its secret is wrong."
 
 
 class NotFound(ApiError):

@@ -72,6 +72,17 @@ class Responded(Happening):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class TokenAsked(Happening):
+    """A client asked for a token and has one, or was refused with the ``code`` of an error.
+
+    The asker is without an app where none of the directory was named.
+    """
+
+    asker: Asker
+    code: str = ""
+
+
 def refusal(asker: Asker, action: str, call_id: str, error: Exception) -> Decided:
     """The decision not to do what was attempted."""
     code = error.code if isinstance(error, ApiError) else InternalServerError.code

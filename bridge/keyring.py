@@ -1,15 +1,20 @@
 """The keys that sign tokens, in the file ``token.key`` of the state directory.
 
-One key per line, the newest first. To rotate, put a new line at the top and restart; after an
-hour no token of the old key is left and its line may go.
+One key per line, the newest first: it signs, all of them verify. To rotate is to put a new one at
+the top; a token of an older key stays good as long as that key is kept, which is a rotation more
+at least, and longer than any token lives.
 """
 
 import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from bridge.tokens import LIFETIME, SKEW
 
 FILE_NAME: Final = "token.key"
 SHORTEST: Final = 32
@@ -35,21 +40,55 @@ def signing_keys(state_dir: Path) -> list[bytes]:
         raise KeyringError(f"{error.filename or path}: {error.strerror or error}") from error
 
 
+def rotate(state_dir: Path, now: float) -> int:
+    """Put a new key first and drop those that no token needs; return how many old ones stay.
+
+    Of the old keys the newest two stay, and all of them when the last rotation is so recent that
+    tokens of its time may be good at ``now``, in epoch seconds. Raises KeyringError.
+    """
+    keys = signing_keys(state_dir)
+    path = state_dir / FILE_NAME
+    try:
+        recent = now - path.stat().st_mtime < LIFETIME + SKEW
+        kept = keys if recent else keys[:2]
+        with _draft(path, [_new_key(), *kept]) as draft:
+            _take_after(draft, path)
+            draft.replace(path)
+    except OSError as error:
+        raise KeyringError(f"{error.filename or path}: {error.strerror or error}") from error
+    return len(kept)
+
+
 def _create(path: Path) -> None:
-    """Write a key beside ``path``, then link it there: nobody ever sees half a file."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _draft(path, [_new_key()]) as draft, suppress(FileExistsError):
+        path.hardlink_to(draft)  # or another process was faster: its key counts
+
+
+@contextmanager
+def _draft(path: Path, keys: Sequence[bytes]) -> Iterator[Path]:
+    """Write keys beside ``path``, to be put there whole: nobody ever sees half a file."""
     descriptor, name = tempfile.mkstemp(prefix=f"{FILE_NAME}.", dir=path.parent)
     draft = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{secrets.token_hex(32)}\n")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(b"\n".join([*keys, b""]))
             file.flush()
             os.fsync(file.fileno())
-        path.hardlink_to(draft)
-    except FileExistsError:
-        return  # another process was faster: its key counts
+        yield draft
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
+
+
+def _take_after(draft: Path, path: Path) -> None:
+    """Whoever may read the one may read the other: root may rotate for the service's user."""
+    found = path.stat()
+    os.chown(draft, found.st_uid, found.st_gid)
+    draft.chmod(stat.S_IMODE(found.st_mode))
+
+
+def _new_key() -> bytes:
+    return secrets.token_hex(32).encode()
 
 
 def _refuse_public(path: Path) -> None:

@@ -97,10 +97,10 @@ Listening in without a word, speaking to a customer and ending a call are asked 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A registered client: credentials, the user it belongs to, its reach, and its actions."""
+    """A registered client: its id, the hash of its secret, its user, its reach, its actions."""
 
     client_id: str
-    client_secret: str = field(repr=False)
+    secret_hash: str = field(repr=False)
     user: User
     reach: Reach
     actions: frozenset[Permission] = DEFAULT_ACTIONS

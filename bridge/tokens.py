@@ -35,6 +35,10 @@ class TokenBook:
 
         Raises ValueError without any key.
         """
+        self.take(keys)
+
+    def take(self, keys: Sequence[bytes]) -> None:
+        """Work with other keys from now on. Raises ValueError without any key."""
         if not keys:
             raise ValueError("a token book needs at least one key")
         # 48 bytes are 64 characters without a spare bit, so a signature has one spelling only.

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ import pytest
 from yarl import URL
 
 from bridge import errors
+from bridge.client_secrets import matches
 from bridge.directory import Directory
 from bridge.lab import packages, tones
 from bridge.lab.asterisk import PHONE_PASSWORD, Asterisk
 from bridge.lab.phone import Phone
 from bridge.lab.server import Server
 from bridge.settings import NAMES, load
+from tests.support.clients import SECRET_HASH
 from tests.test_structure import RINGS
 
 ROOT: Final = Path(__file__).parents[1]
@@ -269,7 +272,7 @@ class Desk:
 
     async def _curl(self, words: list[str]) -> tuple[int, Any]:
         method, url, headers, body = _curl_arguments(
-            [Template(word).substitute(self.variables) for word in words]
+            [self.live(Template(word).substitute(self.variables)) for word in words]
         )
         asked = self.http.request(method, URL(url, encoded=True), headers=headers, data=body)
         async with asked as answer:
@@ -278,17 +281,19 @@ class Desk:
 
 
 def _curl_arguments(words: list[str]) -> tuple[str, str, dict[str, str], str | None]:
-    """Read a curl command as curl does (curl(1), -d, -H, -X)."""
+    """Read a curl command as curl does (curl(1), -d, -H, -u, -X)."""
     program, *rest = words
     assert program == "curl"
-    options: dict[str, list[str]] = {"-X": [], "-H": [], "-d": [], "": []}
+    options: dict[str, list[str]] = {"-X": [], "-H": [], "-d": [], "-u": [], "": []}
     waiting = iter(rest)
     for word in waiting:
         key = word if word.startswith("-") else ""
         options[key].append(next(waiting) if key else word)
     (url,) = options[""]
-    body = "".join(options["-d"]) if options["-d"] else None
+    body = "&".join(options["-d"]) if options["-d"] else None
     form = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}
+    for who in options["-u"]:
+        form["Authorization"] = f"Basic {b64encode(who.encode()).decode()}"
     given = dict(header.split(": ", 1) for header in options["-H"])
     method = options["-X"][0] if options["-X"] else "GET" if body is None else "POST"
     return method, url, {**form, **given}, body
@@ -325,7 +330,7 @@ async def _server(run_dir: Path, pbx: Asterisk) -> Server:
     (shown,) = blocks("toml")
     directory = run_dir / "directory.toml"
     # The lab asks with an app of its own whether the bridge is ready.
-    app = '[[apps]]\nclient_id = "lab-app"\nclient_secret = "x"\nuser = "12"\n'
+    app = f'[[apps]]\nclient_id = "lab-app"\nclient_secret_hash = "{SECRET_HASH}"\nuser = "12"\n'
     directory.write_text(f"{shown}\n{app}")
     return await Server.start(
         run_dir / "bridge", ami_port=pbx.ami_port, ami_secret="s" * 48, directory=directory
@@ -367,7 +372,7 @@ async def test_the_examples_are_answered_as_it_shows(desk: Desk) -> None:
         expected = status, undated(json.loads(desk.live(json.dumps(body))))
         assert await answered(desk, typed[-1], expected) == expected
         tried += 1
-    assert tried == 5
+    assert tried == 6
 
 
 async def answered(desk: Desk, command: Command, expected: tuple[int, Any]) -> tuple[int, Any]:
@@ -384,13 +389,16 @@ async def answered(desk: Desk, command: Command, expected: tuple[int, Any]) -> t
 
 
 def undated(value: Any) -> Any:
-    """The same without its dates, which must be dates with an offset."""
+    """The same without its dates, which must be dates with an offset, and without its tokens."""
     if isinstance(value, dict):
         return {name: undated(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [undated(inner) for inner in value]
-    pattern = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d"
-    return "DATE" if isinstance(value, str) and re.fullmatch(pattern, value) else value
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", value):
+        return "DATE"
+    return "TOKEN" if re.fullmatch(r"\w+\.\d{13}\.[\w-]{64}", value) else value
 
 
 @pytest.mark.pbx
@@ -406,3 +414,5 @@ def test_the_directory_it_shows_is_one() -> None:
     directory = Directory.parse(shown)
     for number in (AGENT, SUPERVISOR):
         assert directory.extension(number)
+    (secret,) = re.findall(r"secret it asks for \(here `(.+?)`\)", TEXT)
+    assert matches(directory.secret_hash("panel"), secret)

@@ -20,23 +20,36 @@ RINGS: Final = (
     ),
     (
         "rules",
-        ("channels", "calls", "views", "whisper", "happenings", "directory", "tokens", "uapi"),
+        (
+            *("channels", "calls", "views", "whisper", "happenings", "directory"),
+            *("client_secrets", "tokens", "oauth", "uapi"),
+        ),
     ),
-    ("service", ("whispering", "remembering", "reporting", "service")),
+    ("service", ("whispering", "remembering", "reporting", "authentication", "service")),
     ("edges", ("ami", "api", "settings", "keyring", "lab", "systemd")),
     ("root", ("cli", "__main__")),
 )
 """From the inside out: a part imports parts of its own ring or of inner ones."""
 
 PURE: Final = {
-    *("abc", "base64", "bisect", "collections", "contextlib", "dataclasses", "datetime", "difflib"),
+    *(
+        "abc",
+        "base64",
+        "binascii",
+        "bisect",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "datetime",
+        "difflib",
+    ),
     *("enum", "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math"),
     *("operator", "re", "string", "tomllib", "typing", "unicodedata", "urllib.parse"),
-    *("itsdangerous", "pydantic", "pydantic_core"),
+    *("argon2", "itsdangerous", "pydantic", "pydantic_core"),
 }
 """What knows no loop, no clock, no environment, no file and no network."""
 
-LOOP: Final = {"asyncio", "contextvars", "logging", "random", "secrets", "time"}
+LOOP: Final = {"asyncio", "contextvars", "hmac", "logging", "random", "secrets", "time"}
 
 MAY_IMPORT: Final = {"words": PURE, "rules": PURE, "service": PURE | LOOP}
 
@@ -49,6 +62,7 @@ WORLDLY: Final = {"open", "print", "input", "eval", "exec", "__import__"}
 ONLY: Final = {
     "aiohttp": {"api", "lab"},
     "aiohttp.web": {"api"},
+    "argon2": {"client_secrets"},
     "argparse": {"cli"},
     "itsdangerous": {"tokens"},
     "panoramisk": {"ami"},

@@ -9,6 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.api.calls import CALL, CALLS, act_on_call, get_call, list_calls
 from bridge.api.middlewares import in_json, logged
+from bridge.api.oauth import TOKEN, issue_token
 from bridge.api.site import SITE, Site
 
 MAX_BODY = 64 * 1024
@@ -54,6 +55,7 @@ def make_app(site: Site) -> web.Application:
         (CALLS, "GET", list_calls),
         (CALL, "GET", get_call),
         (CALL, "PUT", act_on_call),
+        (TOKEN, "POST", issue_token),
     ):
         app.router.add_route(method, path, handler)
         app.router.add_route(method, path + "/", handler)

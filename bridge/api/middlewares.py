@@ -7,12 +7,15 @@ import time
 from aiohttp import web
 from aiohttp.hdrs import METH_ALL
 
-from bridge import errors, uapi
+from bridge import errors, oauth, uapi
 from bridge.api.site import REQUEST_ID, SITE, Handler
-from bridge.errors import AccessDenied, ActionForbidden, ApiError
+from bridge.errors import AccessDenied, ActionForbidden, ApiError, InvalidClient
 from bridge.happenings import Responded
 
 log = logging.getLogger(__name__)
+
+BASIC = 'Basic realm="whisper-bridge", charset="UTF-8"'
+"""How a client may say who it is (RFC 7617; a 401 must say so: RFC 9110, section 15.5.2)."""
 
 
 @web.middleware
@@ -45,17 +48,17 @@ async def in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ApiError as error:
-        return _error_response(error)
+        return _error_response(request, error)
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = _error_response(_contract_error(error), error.status)
+        response = _error_response(request, _contract_error(error), error.status)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception:
         log.exception("request %s failed", REQUEST_ID.get())
-        return _error_response(errors.InternalServerError())
+        return _error_response(request, errors.InternalServerError())
 
 
 def _contract_error(error: web.HTTPException) -> ApiError:
@@ -67,14 +70,22 @@ def _contract_error(error: web.HTTPException) -> ApiError:
     return kinds.get(error.status, errors.RequestInvalid)()
 
 
-def _error_response(error: ApiError, status: int | None = None) -> web.Response:
-    response = web.json_response(uapi.present_error(error), status=status or error.status)
+def _error_response(
+    request: web.Request, error: ApiError, status: int | None = None
+) -> web.Response:
+    of_oauth = request.path.startswith("/oauth/")
+    present = oauth.present_error if of_oauth else uapi.present_error
+    response = web.json_response(present(error), status=status or error.status)
+    if of_oauth:
+        response.headers["Pragma"] = "no-cache"
     if isinstance(error, errors.PbxUnavailable | errors.TooManyRequests):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, AccessDenied):
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, ActionForbidden):
         response.headers["WWW-Authenticate"] = 'Bearer error="insufficient_scope"'
+    if isinstance(error, InvalidClient):
+        response.headers["WWW-Authenticate"] = BASIC
     return response
 
 

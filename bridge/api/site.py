@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from bridge.authentication import Authenticator
 from bridge.directory import Directory
 from bridge.service import Service
 from bridge.tokens import TokenBook
@@ -20,6 +21,7 @@ class Site:
     service: Service
     tokens: TokenBook
     public_url: str
+    authenticator: Authenticator = field(default_factory=Authenticator)
 
     @property
     def directory(self) -> Directory:

@@ -55,7 +55,9 @@ async def _run(
     notifier = Notifier(manager.notify_socket)
     supervision = Supervision(notifier, link, service, watchdog=manager.watchdog)
     reloader = Reloader(
-        _parts(settings, service), begun=supervision.reload_begun, done=supervision.reload_done
+        _parts(settings, service, tokens),
+        begun=supervision.reload_begun,
+        done=supervision.reload_done,
     )
     stop = _stop_signals()
     host, port = settings.http_host, settings.http_port
@@ -79,10 +81,11 @@ async def _run(
         ) from error
 
 
-def _parts(settings: Settings, service: Service) -> list[Reloadable[Any]]:
+def _parts(settings: Settings, service: Service, tokens: TokenBook) -> list[Reloadable[Any]]:
     """What SIGHUP reads anew."""
     return [
         Reloadable("the directory", partial(read_directory, settings), service.replace_directory),
+        Reloadable("the keyring", partial(signing_keys, settings.state_dir), tokens.take),
     ]
 
 

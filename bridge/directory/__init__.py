@@ -21,7 +21,7 @@ The directory is one TOML document. What was read from it never changes, it is r
 
     [[apps]]
     client_id = "my-app"
-    client_secret = "..."
+    client_secret_hash = "$argon2id$..."    # what whisper-bridge hash-secret prints
     user = "12"
     reach = "organization"                  # user (the default), organization or system
     actions = ["list", "whisper"]           # the default; and monitor, barge, hangup

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from bridge.callerid import parse_caller_id
+from bridge.client_secrets import decoy
 from bridge.directory.policy import Decision, Policy, decide
 from bridge.directory.reach import prefix_of, reaches_number, reaches_user
 from bridge.directory.supervision import policy_of
@@ -53,6 +54,7 @@ class Directory:
     _endpoints: Mapping[str, Extension]
     _owned: Mapping[str, tuple[Extension, ...]]
     _policy: Policy
+    _decoy: str
 
     @classmethod
     def parse(cls, text: str, source: str = "directory.toml") -> Self:
@@ -87,11 +89,20 @@ class Directory:
             _endpoints={extension.endpoint: extension for extension in extensions},
             _owned=_by_owner(extensions),
             _policy=policy_of(tables["supervision"], organizations.values(), users),
+            _decoy=decoy(row["client_secret_hash"] for row in tables["apps"]),
         )
 
     def app(self, client_id: str) -> App | None:
         """Return the app registered under ``client_id``."""
         return self._apps.get(client_id)
+
+    def secret_hash(self, client_id: str) -> str:
+        """Return the hash that the secret of ``client_id`` must match.
+
+        For an unknown client it is one that nothing matches, as costly to compare with.
+        """
+        app = self._apps.get(client_id)
+        return self._decoy if app is None else app.secret_hash
 
     def by_endpoint(self, endpoint: str) -> Extension | None:
         """Return the extension whose channels carry exactly ``endpoint`` (``PJSIP/0003*210``)."""
@@ -199,7 +210,7 @@ def _shown_as(row: Row) -> CallerId:
 def _app(row: Row, users: Mapping[str, User]) -> App:
     return App(
         client_id=row["client_id"],
-        client_secret=row["client_secret"],
+        secret_hash=row["client_secret_hash"],
         user=row.refer("user", users),
         reach=Reach(row.values.get("reach", Reach.USER)),
         actions=frozenset(map(Permission, row.values.get("actions", DEFAULT_ACTIONS))),

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from bridge.callerid import parse_caller_id
+from bridge.client_secrets import checked_hash
 from bridge.directory.patterns import FORM, digits
 from bridge.model import SUPERVISION, ExtensionType, Permission, Reach
 from bridge.toml_lines import TomlPath, did_you_mean
@@ -92,6 +93,8 @@ class Table:
     keys: Mapping[str, Reader]
     optional: frozenset[str] = frozenset()
     unique: tuple[str, ...] = ()
+    retired: Mapping[str, str] = field(default_factory=dict)
+    """Keys that rows must not have any more, and what to do instead."""
 
     @property
     def name_key(self) -> str:
@@ -99,8 +102,8 @@ class Table:
         return next(iter(self.keys))
 
 
-# RFC 6749, appendices A.1 and A.2: visible ASCII characters and the space.
-_credential = _matching(re.compile(r"[ -~]+"), "must be a string of ASCII characters")
+# RFC 6749, appendix A.1: visible ASCII characters and the space.
+_client_id = _matching(re.compile(r"[ -~]+"), "must be a string of ASCII characters")
 
 TABLES: Mapping[str, Table] = {
     "organizations": Table(
@@ -129,14 +132,18 @@ TABLES: Mapping[str, Table] = {
     "apps": Table(
         "app",
         {
-            "client_id": _credential,
-            "client_secret": _credential,
+            "client_id": _client_id,
+            "client_secret_hash": checked_hash,
             "user": _identifier,
             "reach": _one_of(Reach),
             "actions": _list_of(_one_of(Permission)),
         },
         optional=frozenset({"reach", "actions"}),
         unique=("client_id",),
+        retired={
+            "client_secret": "is kept in plain; write client_secret_hash and what"
+            " whisper-bridge hash-secret prints for it"
+        },
     ),
     "supervision": Table(
         "supervision",
@@ -203,6 +210,8 @@ def _rows(name: str, items: Any) -> Iterator[Row]:
 def _row(table: Table, path: TomlPath, item: Mapping[str, Any]) -> Row:
     label = _label(table, item)
     for key in item:
+        if key in table.retired:
+            raise Misplaced((*path, key), f"{label}: {key} {table.retired[key]}")
         if key not in table.keys:
             hint = did_you_mean(key, table.keys)
             raise Misplaced((*path, key), f"{label}: unknown key {key!r}{hint}")

@@ -1,12 +1,12 @@
 """The PBX of a world: the lab's configuration, and in it the phones and services of every cast."""
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.lab import packages
 from bridge.lab.asterisk import PHONE_PASSWORD, Asterisk, render
 from bridge.lab.ports import Ports
+from tests.support.clients import SECRET_HASH
 
 CASTS = (3, 4, 5)
 """The casts that play side by side; the number is a digit in all their extensions."""
@@ -72,7 +72,8 @@ async def a_pbx(kind: Kind, run_dir: Path, secret: str) -> Asterisk:
 
 def directory(kind: Kind) -> str:
     """The bridge's directory: per cast a user with the agents and one with the supervisors."""
-    return _ORGANIZATION + "".join(_people(kind, cast) for cast in CASTS)
+    people = _ORGANIZATION + "".join(_people(kind, cast) for cast in CASTS)
+    return people.replace("@HASH@", SECRET_HASH)
 
 
 def client_id(cast: int) -> str:
@@ -81,7 +82,7 @@ def client_id(cast: int) -> str:
 
 
 def _people(kind: Kind, cast: int) -> str:
-    text = _USERS.format(cast=cast, secret=secrets.token_hex(8))
+    text = _USERS.format(cast=cast)
     for role in INSIDE:
         user = f"{cast}1" if role in ("agent", "colleague") else f"{cast}2"
         text += _EXTENSION.format(
@@ -133,7 +134,7 @@ organization = "3"
 
 [[apps]]
 client_id = "lab-app"
-client_secret = "lab-only-not-a-secret-1"
+client_secret_hash = "@HASH@"
 user = "1"
 reach = "organization"
 """
@@ -149,7 +150,7 @@ organization = "3"
 
 [[apps]]
 client_id = "cast-{cast}"
-client_secret = "lab-only-not-a-secret-{secret}"
+client_secret_hash = "@HASH@"
 user = "{cast}1"
 reach = "organization"
 """

@@ -2,8 +2,9 @@
 
 from bridge.directory import Directory
 from bridge.model import Extension, Principal
+from tests.support.clients import SECRET_HASH
 
-TEXT = """
+TEXT = f"""
 [[organizations]]
 id = "3"
 name = "Default Organization"
@@ -64,19 +65,19 @@ user = "40"
 
 [[apps]]
 client_id = "lab-app"
-client_secret = "not-a-secret-1"
+client_secret_hash = "{SECRET_HASH}"
 user = "12"
 reach = "organization"
 
 [[apps]]
 client_id = "agent-app"
-client_secret = "not-a-secret-2"
+client_secret_hash = "{SECRET_HASH}"
 user = "12"
 reach = "user"
 
 [[apps]]
 client_id = "system-app"
-client_secret = "not-a-secret-3"
+client_secret_hash = "{SECRET_HASH}"
 user = "40"
 reach = "system"
 """

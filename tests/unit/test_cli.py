@@ -1,14 +1,9 @@
 """The command as an operator meets it, in a process of its own."""
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,82 +11,7 @@ import pytest
 
 from bridge.keyring import signing_keys
 from bridge.tokens import TokenBook
-
-DIRECTORY = """\
-[[organizations]]
-id = 3
-name = "Default Organization"
-prefix = "0003"
-
-[[users]]
-id = 12
-organization = 3
-
-[[extensions]]
-number = "0003*210"
-user = 12
-
-[[apps]]
-client_id = "panel"
-client_secret = "s3cret"
-user = 12
-"""
-CHECKOUT = Path(__file__).parents[2]
-PORT_NOBODY_HEARS = "1"
-"""tcpmux: nothing on a machine of today answers there."""
-
-
-class Operator:
-    """Somebody at a shell, with a directory and the settings that are needed."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.directory = home / "directory.toml"
-        self.directory.write_text(DIRECTORY)
-        self.settings = {
-            "BRIDGE_AMI_PORT": PORT_NOBODY_HEARS,
-            "BRIDGE_AMI_SECRET": "zq9secret",
-            "BRIDGE_DIRECTORY": str(self.directory),
-            "BRIDGE_STATE_DIR": str(home / "state"),
-        }
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command."""
-        others = {name: text for name, text in os.environ.items() if "BRIDGE" not in name}
-        return subprocess.Popen(
-            (sys.executable, "-W", "error", "-m", "bridge", *arguments),
-            env={**others, **self.settings, "HOME": str(self.home)},
-            cwd=CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Run the command to its end: exit code, output, errors."""
-        with self.start(*arguments) as process:
-            try:
-                out, err = process.communicate(timeout=20)
-            finally:
-                process.kill()
-        return process.returncode, out, err
-
-    def told(self, *arguments: str) -> list[str]:
-        """Run a command that must fail as an operator's mistake does, and return what it says."""
-        code, out, err = self.run(*arguments)
-        assert (code, out) == (2, "")
-        assert "Traceback" not in err
-        assert "zq9secret" not in err
-        lines = err.splitlines()
-        assert all(lines)
-        return lines
-
-
-@pytest.fixture
-def operator(tmp_path: Path) -> Operator:
-    return Operator(tmp_path)
-
+from tests.support.operator import DIRECTORY, Operator, Serving
 
 # Arguments
 
@@ -99,7 +19,13 @@ def operator(tmp_path: Path) -> Operator:
 def test_help_names_the_commands(operator: Operator) -> None:
     code, out, err = operator.run("--help")
     assert (code, err) == (0, "")
-    assert re.findall(r"^    (\w+) ", out, re.MULTILINE) == ["serve", "token", "lab"]
+    assert re.findall(r"^    ([a-z-]+)(?: |$)", out, re.MULTILINE) == [
+        "serve",
+        "token",
+        "hash-secret",
+        "rotate-key",
+        "lab",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [(), ("srve",), ("token",), ("lab", "--asterisk", "1")])
@@ -255,52 +181,6 @@ def test_a_signal_ends_the_service(operator: Operator, end: signal.Signals) -> N
             process.kill()
     assert process.returncode == 0
     assert "Traceback" not in rest
-
-
-@pytest.fixture
-def serving(operator: Operator) -> Iterator["Serving"]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        operator.settings["BRIDGE_HTTP_PORT"] = str(free.getsockname()[1])
-    with operator.start("serve") as process:
-        try:
-            yield Serving(operator, process)
-        finally:
-            process.kill()
-
-
-class Serving:
-    """A service that runs, with nobody at the other end of its AMI."""
-
-    def __init__(self, operator: Operator, process: subprocess.Popen[str]) -> None:
-        self._operator, self._process = operator, process
-        self.hears("listening on")
-
-    def hears(self, words: str) -> str:
-        """Read the log up to the line with these words, and return it."""
-        assert self._process.stderr
-        return next(line for line in self._process.stderr if words in line)
-
-    def reads_anew(self, directory: str) -> str:
-        """Write the directory, send SIGHUP, and return what the log says of it."""
-        self._operator.directory.write_text(directory)
-        return self.hang_up()
-
-    def hang_up(self) -> str:
-        """Send SIGHUP, and return what the log says of it."""
-        self._process.send_signal(signal.SIGHUP)
-        return self.hears("reload: ")
-
-    def status(self, token: str) -> int:
-        """The answer to a list request."""
-        port = self._operator.settings["BRIDGE_HTTP_PORT"]
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/uapi/phoneCalls/@me/@self",
-            headers={"Authorization": f"Bearer {token}"},
-        )
-        with pytest.raises(urllib.error.HTTPError) as answer:
-            urllib.request.urlopen(request, timeout=10)
-        answer.value.close()
-        return answer.value.code
 
 
 def test_an_app_removed_is_revoked_with_the_reload_and_welcome_again_with_the_next(

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.client_secrets import matches
 from bridge.directory import Directory, DirectoryError
 from bridge.errors import AccessDenied, ApiError, ExtensionInvalid, SendCallToInvalid, UserInvalid
 from bridge.model import CallerId, Extension, ExtensionType, Permission, Principal, Reach
+from tests.support.clients import SECRET_HASH
 
 WHISPER = Permission.WHISPER
 LAB = (Path(__file__).parents[2] / "asterisk-conf/lab/directory.toml").read_text("utf-8")
 
-SMALL = """\
+SMALL = f"""\
 [[organizations]]
 id = 3
 name = "Default Organization"
@@ -32,7 +34,7 @@ user = 12
 
 [[apps]]
 client_id = "app"
-client_secret = "s3cret"
+client_secret_hash = "{SECRET_HASH}"
 user = 12
 """
 
@@ -124,8 +126,8 @@ def test_caller_ids(written: str, name: str, number: str) -> None:
 def test_an_app_does_not_show_its_secret(lab: Directory) -> None:
     app = lab.app("lab-app")
     assert app is not None
-    assert app.client_secret == "lab-only-not-a-secret-1"
-    assert app.client_secret not in repr(app)
+    assert matches(app.secret_hash, "lab-only-not-a-secret-1")
+    assert app.secret_hash not in repr(app)
 
 
 def test_a_directory_cannot_be_changed(lab: Directory) -> None:
@@ -165,7 +167,13 @@ def test_a_directory_cannot_be_changed(lab: Directory) -> None:
         ("[[apps]]", 'caller_id = "B <b>"\n[[apps]]', 14, "extension 0003*210: caller_id must"),
         ("[[apps]]", 'caller_id = "B<1>"\n[[apps]]', 14, "extension 0003*210: caller_id must"),
         ("[[apps]]", 'caller_id = "<1>"\n[[apps]]', 14, "extension 0003*210: caller_id must"),
-        ('"s3cret"', '"s3\\ncret"', 16, "app app: client_secret must be a string of ASCII"),
+        (SECRET_HASH, "s3cret", 16, "app app: client_secret_hash must be what whisper-bridge hash"),
+        (
+            "_hash = ",
+            " = ",
+            16,
+            "app app: client_secret is kept in plain; write client_secret_hash",
+        ),
         ("user = 12\n", 'reach = "sytem"\nuser = 12\n', 12, "extension 0003*210: unknown key"),
         ('"app"\n', '"app"\nreach = "sytem"\n', 16, "app app: reach must be one of user, organ"),
         ('"app"\n', '"app"\nactions = "list"\n', 16, "app app: actions must be a list, in [ ]"),
@@ -194,8 +202,10 @@ def test_a_mistake_reads_as_one_line() -> None:
 
 
 def test_a_mistake_never_shows_a_secret() -> None:
-    error = refusal(SMALL.replace("s3cret", "s3cret\\u0000"))
-    assert "s3cret" not in str(error)
+    for text in (SMALL.replace(SECRET_HASH, "s3cret"), SMALL.replace("_hash = ", " = ")):
+        error = refusal(text)
+        assert "s3cret" not in str(error)
+        assert SECRET_HASH not in str(error)
 
 
 def test_the_document_may_be_called_something_else() -> None:
@@ -228,7 +238,7 @@ def test_the_document_may_be_called_something_else() -> None:
             'extension 0003*1: endpoint "PJSIP/0003*210" is taken already by extension 0003*210',
         ),
         (
-            '[[apps]]\nclient_id = "app"\nclient_secret = "x"\nuser = 12',
+            f'[[apps]]\nclient_id = "app"\nclient_secret_hash = "{SECRET_HASH}"\nuser = 12',
             19,
             'app app: client_id "app" is taken already',
         ),
@@ -350,7 +360,7 @@ def test_self_is_every_extension_of_the_user(lab: Directory, user: str) -> None:
 
 def test_self_of_a_user_without_extensions_is_empty() -> None:
     text = SMALL + '[[users]]\nid = 13\norganization = 3\n[[apps]]\nclient_id = "b"\n'
-    directory = Directory.parse(text + 'client_secret = "b"\nuser = 13\n')
+    directory = Directory.parse(text + f'client_secret_hash = "{SECRET_HASH}"\nuser = 13\n')
     assert directory.resolve(principal(directory, "b"), "@me", "@self") == ()
 
 

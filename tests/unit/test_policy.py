@@ -9,11 +9,12 @@ from bridge.directory.patterns import digits
 from bridge.directory.policy import Refusal
 from bridge.errors import AccessDenied, ActionForbidden, SendCallToInvalid, ViewInvalid
 from bridge.model import App, Extension, Permission
+from tests.support.clients import SECRET_HASH
 
 LIST, WHISPER, MONITOR = Permission.LIST, Permission.WHISPER, Permission.MONITOR
 BARGE, HANGUP = Permission.BARGE, Permission.HANGUP
 
-HOUSE = """
+HOUSE = f"""
 [[organizations]]
 id = 3
 name = "Three"
@@ -72,27 +73,27 @@ user = 40
 
 [[apps]]
 client_id = "everything"
-client_secret = "x"
+client_secret_hash = "{SECRET_HASH}"
 user = 12
 reach = "organization"
 actions = ["list", "whisper", "monitor", "barge", "hangup"]
 
 [[apps]]
 client_id = "plain"
-client_secret = "x"
+client_secret_hash = "{SECRET_HASH}"
 user = 12
 reach = "organization"
 
 [[apps]]
 client_id = "nothing"
-client_secret = "x"
+client_secret_hash = "{SECRET_HASH}"
 user = 12
 reach = "organization"
 actions = []
 
 [[apps]]
 client_id = "own"
-client_secret = "x"
+client_secret_hash = "{SECRET_HASH}"
 user = 12
 """
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from itsdangerous import Signer
 
 from bridge.errors import AccessDenied
-from bridge.keyring import KeyringError, signing_keys
+from bridge.keyring import KeyringError, rotate, signing_keys
 from bridge.tokens import LIFETIME, SKEW, TokenBook
 
 NOW = 1_700_000_000.25
@@ -167,3 +167,54 @@ def test_a_directory_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> 
 def test_a_directory_that_cannot_be_written_is_told_in_one_line() -> None:
     with pytest.raises(KeyringError, match=r"^/proc/.*: "):
         signing_keys(Path("/proc/self"))
+
+
+# Rotation
+
+
+def test_a_rotation_signs_anew_and_keeps_the_file_as_it_was_otherwise(tmp_path: Path) -> None:
+    file = write_keys(tmp_path, f"{'o' * 40}\n", 0o640)
+    before = file.stat()
+    assert rotate(tmp_path, NOW) == 1
+    new, old = signing_keys(tmp_path)
+    assert (len(new), old) == (64, b"o" * 40)
+    after = file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["token.key"]
+
+
+def test_rotations_within_the_life_of_a_token_drop_no_key(tmp_path: Path) -> None:
+    first = signing_keys(tmp_path)[0]
+    now = (tmp_path / "token.key").stat().st_mtime
+    for number in range(1, 6):
+        assert rotate(tmp_path, now + 60 * number) == number
+    assert signing_keys(tmp_path)[-1] == first
+
+
+def test_the_first_rotation_makes_the_key_it_replaces(tmp_path: Path) -> None:
+    assert rotate(tmp_path / "new", NOW) == 1
+    assert len(signing_keys(tmp_path / "new")) == 2
+
+
+def test_a_file_that_cannot_be_replaced_is_told_and_stays(tmp_path: Path) -> None:
+    file = write_keys(tmp_path, "short\n")
+    with pytest.raises(KeyringError, match="32 characters"):
+        rotate(tmp_path, NOW)
+    assert file.read_text() == "short\n"
+
+
+def test_a_book_takes_other_keys_while_it_works() -> None:
+    book = TokenBook([OLD])
+    token = book.issue("app", NOW)
+    assert book.verify(token, NOW) == "app"
+    book.take([NEW, OLD])
+    assert book.verify(token, NOW) == "app"
+    fresh = book.issue("app", NOW)
+    book.take([NEW])
+    assert book.verify(fresh, NOW) == "app"
+    with pytest.raises(AccessDenied):
+        book.verify(token, NOW)

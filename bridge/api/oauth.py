@@ -1,0 +1,63 @@
+"""Tokens over HTTP, for clients that say who they are (OAuth 2.0, client credentials)."""
+
+import logging
+import time
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from bridge import oauth
+from bridge.api.asking import address_of
+from bridge.api.site import REQUEST_ID, SITE, Site
+from bridge.errors import ApiError, InvalidClient, InvalidTokenRequest
+from bridge.happenings import TokenAsked
+from bridge.model import App, Asker
+from bridge.oauth import Credentials
+
+log = logging.getLogger(__name__)
+
+TOKEN = "/oauth/token.php"
+
+
+async def issue_token(request: web.Request) -> web.Response:
+    """Give a token to an app that knows its secret."""
+    site = request.app[SITE]
+    asked = await _credentials(request)
+    named = next(filter(None, (site.directory.app(who.client_id) for who in asked)), None)
+    asker = _asker(request, named)
+    try:
+        client_id = await _authenticated(site, asked)
+    except ApiError as error:
+        log.warning("request %s: no token: %s", asker.request, error.message)
+        site.service.report(TokenAsked(asker, error.code))
+        raise
+    log.info("request %s: app %s has a new token", asker.request, client_id)
+    site.service.report(TokenAsked(asker))
+    token = site.tokens.issue(client_id, time.time())
+    # Beside the Cache-Control of every answer (RFC 6749, section 5.1).
+    return web.json_response(oauth.present_token(token), headers={"Pragma": "no-cache"})
+
+
+async def _credentials(request: web.Request) -> tuple[Credentials, ...]:
+    if "client_secret" in request.query:
+        raise InvalidTokenRequest("A secret does not belong in a URL, where others see it.")
+    headers = request.headers.getall("Authorization", [])
+    if len(headers) > 1:
+        raise InvalidTokenRequest("There is more than one Authorization header.")
+    content_type = request.headers.get("Content-Type", "")
+    return oauth.read_token_request(await request.read(), content_type, *headers)
+
+
+def _asker(request: web.Request, app: App | None) -> Asker:
+    named = (app.client_id, app.user.id) if app else ("", "")
+    return Asker(*named, address_of(request), REQUEST_ID.get())
+
+
+async def _authenticated(site: Site, asked: Iterable[Credentials]) -> str:
+    """The id of the client that one of these credentials is right for. Raises InvalidClient."""
+    for who in asked:
+        # An unknown client is compared as well: the time must not tell which clients exist.
+        secret_hash = site.directory.secret_hash(who.client_id)
+        if await site.authenticator.check(secret_hash, who.client_secret):
+            return who.client_id
+    raise InvalidClient
