@@ -33,5 +33,6 @@ The directory is one TOML document. What was read from it never changes, it is r
 """
 
 from bridge.directory.lookup import Directory, DirectoryError
+from bridge.directory.policy import Decision, Refusal
 
-__all__ = ["Directory", "DirectoryError"]
+__all__ = ["Decision", "Directory", "DirectoryError", "Refusal"]

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -48,6 +48,7 @@ class DirectoryError(Exception):
 class Directory:
     """Every organization, user, extension and app of one PBX; immutable."""
 
+    _organizations: Sequence[Organization]
     _users: Mapping[str, User]
     _apps: Mapping[str, App]
     _extensions: Mapping[str, Extension]
@@ -83,6 +84,7 @@ class Directory:
         }
         extensions = [_extension(row, users) for row in tables["extensions"]]
         return cls(
+            _organizations=tuple(organizations.values()),
             _users=users,
             _apps={row["client_id"]: _app(row, users) for row in tables["apps"]},
             _extensions={extension.number: extension for extension in extensions},
@@ -111,6 +113,16 @@ class Directory:
     def extension(self, number: str) -> Extension | None:
         """Return the extension with the extended ``number`` (``0003*210``)."""
         return self._extensions.get(number)
+
+    def written(self, number: str, organization: Organization | None) -> Extension | None:
+        """Return the extension with a number: extended, or short inside ``organization``.
+
+        Where there is one organization only, a short number is of that one.
+        """
+        if organization is None and len(self._organizations) == 1:
+            organization = self._organizations[0]
+        extended = _extended(number, organization) if organization else number
+        return self._extensions.get(extended or "")
 
     def resolve(self, principal: Principal, user_id: str, extension: str) -> tuple[Extension, ...]:
         """Return the extensions that ``{userId}/{extension}`` of a path name for ``principal``.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.cli import main
 from bridge.keyring import signing_keys
 from bridge.tokens import TokenBook
 from tests.support.operator import DIRECTORY, Operator, Serving
@@ -24,6 +25,7 @@ def test_help_names_the_commands(operator: Operator) -> None:
         "token",
         "hash-secret",
         "rotate-key",
+        "may",
         "lab",
     ]
 
@@ -142,6 +144,116 @@ def test_a_key_that_others_can_read_is_refused(operator: Operator) -> None:
     assert operator.told("serve") == [
         f"whisper-bridge: {key}: open to every user of this machine; run chmod 600 on it"
     ]
+
+
+# Who may do what
+
+HOUSE = f"""{DIRECTORY}
+[[users]]
+id = 24
+organization = 3
+
+[[extensions]]
+number = "0003*211"
+user = 24
+protected = true
+
+[[extensions]]
+number = "0003*024"
+user = 24
+
+[[extensions]]
+number = "0003*650"
+user = 24
+type = "queue"
+"""
+RULE = """
+[[supervision]]
+supervisors = ["0003*024"]
+targets = ["user:12"]
+actions = ["whisper"]
+"""
+OTHER = """
+[[organizations]]
+id = 4
+name = "Other"
+prefix = "0004"
+
+[[users]]
+id = 40
+organization = 4
+
+[[extensions]]
+number = "0004*410"
+user = 40
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "question", "code", "said"),
+    [
+        ("", "024 210 whisper", 0, "yes: organization 3 has no rules of supervision: every phone"),
+        ("", "0003*024 0003*210 barge", 0, "yes: organization 3 has no rules of supervision: eve"),
+        (RULE, "024 210 whisper", 0, "yes: rule 1 of supervision allows it"),
+        (RULE, "024 210 whisper --app panel", 0, "yes: rule 1 of supervision allows it"),
+        (RULE, "024 650 whisper", 1, "no: organization 3 has rules of supervision, and none lets"),
+        (RULE, "024 210 monitor", 1, "no: organization 3 has rules of supervision, and none lets"),
+        ("", "024 210 barge --app panel", 1, "no: app panel has only the actions: list, whisper"),
+        ("", "210 024 whisper --app panel", 1, "no: 0003*024 is outside the reach of app panel"),
+        ("", "024 211 whisper", 1, "no: 0003*211 is protected"),
+        ("", "650 210 whisper", 1, "no: 0003*650 is no phone; its type is queue"),
+        ("", "024 024 whisper", 1, "no: nobody supervises his own extension"),
+        (OTHER, "0004*410 0003*210 whisper", 1, "no: 0004*410 and 0003*210 are of different orga"),
+        (OTHER, "0003*024 0003*210 whisper", 0, "yes: organization 3 has no rules of supervision"),
+        (OTHER, "024 210 whisper --app panel", 0, "yes: organization 3 has no rules of supervis"),
+        (OTHER, "024 210 whisper", 1, "no: 024 is no extension of the directory"),
+        ("", "024 999 whisper", 1, "no: 999 is no extension of the directory"),
+        ("", "024 x whisper", 1, "no: x is no extension of the directory"),
+        ("", "024 210 list --app panel", 0, "yes: app panel has the action and reaches 0003*210"),
+        ("", "024 210 hangup --app panel", 1, "no: app panel has only the actions: list, whisper"),
+    ],
+)
+def test_who_may_do_what_is_told_with_the_reason(
+    operator: Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: str,
+    question: str,
+    code: int,
+    said: str,
+) -> None:
+    operator.directory.write_text(HOUSE + more)
+    for setting, value in operator.settings.items():
+        monkeypatch.setenv(setting, value)
+    assert main(["may", *question.split()]) == code
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(said)
+
+
+def test_a_script_can_ask_who_may_do_what(operator: Operator) -> None:
+    operator.directory.write_text(HOUSE + RULE)
+    assert operator.run("may", "024", "210", "whisper", "--app", "panel") == (
+        0,
+        "yes: rule 1 of supervision allows it\n",
+        "",
+    )
+    code, out, err = operator.run("may", "024", "211", "whisper")
+    assert (code, out, err) == (1, "no: 0003*211 is protected\n", "")
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("024 210 hangup", "whisper-bridge: hangup is for an app to do: name it with --app"),
+        ("024 210 whisper --app x", "whisper-bridge: the directory has no app 'x'"),
+        ("024 210 wisper", "whisper-bridge may: error: argument ACTION: invalid choice: 'wisper'"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_told_so(
+    operator: Operator, question: str, said: str
+) -> None:
+    operator.directory.write_text(HOUSE)
+    assert operator.told("may", *question.split())[-1].startswith(said)
 
 
 # Serving
