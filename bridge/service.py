@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from bridge.authority import Authority
 from bridge.calls import Picture
 from bridge.channels import Call, Channel
 from bridge.directory import Directory
 from bridge.errors import (
+    ActionForbidden,
     ApiError,
     InternalServerError,
     PbxUnavailable,
@@ -42,6 +44,7 @@ from bridge.reporting import Reporting
 from bridge.uapi import WhisperForm
 from bridge.versions import heard_in_silence
 from bridge.views import (
+    heard_with,
     is_joining,
     owner_of,
     peers,
@@ -65,6 +68,7 @@ _FAILURES: dict[Reason | None, tuple[type[ApiError], str]] = {
     ),
     Reason.UNKNOWN: (SendCallToInvalid, "The PBX does not know the phone of sendCallTo."),
     Reason.REFUSED: (SendCallToInvalid, "The PBX cannot call the phone of sendCallTo."),
+    Reason.FORBIDDEN: (ActionForbidden, "The directory was changed: this is not allowed any more."),
     Reason.LINK_LOST: (PbxUnavailable, ""),
     Reason.FAILED: (InternalServerError, "The PBX refused the whisper; the log says why."),
 }
@@ -102,12 +106,12 @@ class Service:
     ) -> None:
         self.report = Reporting(listeners, wall, steady)
         self._rules = rules or Rules()
-        self._directory = directory
-        self.picture = Picture(self._rules.pbx_name, self._by_endpoint, self._by_number)
+        self._authority = authority = Authority(directory)
+        self.picture = Picture(self._rules.pbx_name, authority.by_endpoint, authority.by_number)
         self.whispering = Whispering(
             pbx,
             self.picture,
-            self._by_number,
+            authority,
             self.report,
             follow=self._rules.follow_target,
             wall=wall,
@@ -131,19 +135,14 @@ class Service:
     @property
     def directory(self) -> Directory:
         """The directory in force; ask for it anew each time, it may be replaced."""
-        return self._directory
+        return self._authority.directory
 
     def replace_directory(self, directory: Directory) -> None:
-        """Put another directory into force, for the calls under way as well."""
-        self._directory = directory
+        """Put another directory into force; whispers that it does not allow are ended."""
+        self._authority.directory = directory
         self.picture.reassign()
+        self.whispering.uphold()
         self.remembering.changed()
-
-    def _by_endpoint(self, endpoint: str) -> Extension | None:
-        return self._directory.by_endpoint(endpoint)
-
-    def _by_number(self, number: str) -> Extension | None:
-        return self._directory.extension(number)
 
     @property
     def complete(self) -> bool:
@@ -247,7 +246,7 @@ class Service:
     ) -> tuple[Channel, Session]:
         """The leg to be whispered to and the whisper: a new one, or the same one under way."""
         permission = Permission.WHISPER
-        self._directory.may(principal.app, permission).require()
+        self.directory.may(principal.app, permission).require()
         self._require_picture()
         # Read in the order of the error table: each field raises its own error.
         seconds, caller_id = form.wait_for_pickup, form.caller_id
@@ -258,8 +257,9 @@ class Service:
         if leg is not None and is_joining(leg):
             await self._joined(leg)
         target = whisper_target(leg, extensions)
-        heard = [party.extension for party in peers(target) if party.extension is not None]
-        self._directory.may(principal.app, permission, owner_of(target), others=heard).require()
+        self.directory.may(
+            principal.app, permission, owner_of(target), others=heard_with(target)
+        ).require()
         private, asker = form.private, principal.asker
         supervisor = self._supervisor(principal, permission, target, form.send_call_to)
         same = self.whispering.book.find(target.uniqueid, supervisor)
@@ -315,7 +315,7 @@ class Service:
     def _supervisor(
         self, principal: Principal, permission: Permission, target: Channel, number: str
     ) -> Extension:
-        supervisor = self._directory.terminal_for(principal, permission, owner_of(target), number)
+        supervisor = self.directory.terminal_for(principal, permission, owner_of(target), number)
         if target.call and any(leg.extension == supervisor for leg in target.call.views()):
             raise SendCallToInvalid("The extension of sendCallTo is a party of the call.")
         return supervisor

@@ -27,6 +27,11 @@ def peers(leg: Channel) -> list[Channel]:
     return list(found.values())
 
 
+def heard_with(leg: Channel) -> list[Extension]:
+    """The extensions that whoever listens to ``leg`` hears besides its own."""
+    return [party.extension for party in peers(leg) if party.extension is not None]
+
+
 def _linked(leg: Channel) -> list[Channel]:
     linked = list(leg.dialing)
     linked += [other for other in (leg.dialer, leg.pair) if other is not None]

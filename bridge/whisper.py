@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from bridge.model import NOBODY, Asker, CallerId, Extension
+from bridge.model import NOBODY, Asker, CallerId, Extension, Permission
 
 
 class State(Enum):
@@ -49,6 +49,7 @@ class Reason(Enum):
     TARGET_GONE = "the target's call ended"
     OTHERS_CHANGED = "the target talks to somebody else now"
     WRONG_TARGET = "wrong target"
+    FORBIDDEN = "not allowed any more"
     LINK_LOST = "link lost"
 
 
@@ -123,6 +124,11 @@ class Session:
     reason: Reason | None = None
 
     @property
+    def permission(self) -> Permission:
+        """What the directory must allow for it."""
+        return Permission.WHISPER
+
+    @property
     def is_live(self) -> bool:
         """Whether it is under way or in force, rather than about to end."""
         return self.verdict is None and self.state not in (State.REFUSED, State.DETACHED)
@@ -157,7 +163,8 @@ class Book:
 
     def find(self, target: str, supervisor: Extension) -> Session | None:
         """The session of this supervisor on this target, unless it is about to end."""
-        same = (s for s in self.on_target(target) if s.supervisor == supervisor)
+        on_target = self.on_target(target)
+        same = (s for s in on_target if s.supervisor.number == supervisor.number)
         return next(same, None)
 
     def on_target(self, target: str) -> list[Session]:

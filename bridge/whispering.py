@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from bridge import actions, events
 from bridge.actions import Action, Answer
+from bridge.authority import Authority
 from bridge.calls import Picture
 from bridge.channels import Channel, spied
 from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
 from bridge.happenings import MOVED, Adopted, TakenOver, WrongTarget
 from bridge.memory import SessionMemo, pack_session, unpack
-from bridge.model import WHISPER_LEG_PREFIX, Asker, CallerId, Extension
+from bridge.model import WHISPER_LEG_PREFIX, Asker, CallerId
 from bridge.reporting import Reporting
 from bridge.views import peers
 from bridge.whisper import (
@@ -56,17 +57,17 @@ class Pbx(Protocol):
 class Whispering:
     """The whispers under way on one PBX.
 
-    ``picture`` is read, never written; ``extension`` finds one by its number, for whispers that
-    were under way before; ``follow`` keeps a whisper when its target comes to talk to somebody
-    else, rather than end it; ``wall`` gives epoch seconds, ``steady`` seconds that never jump.
-    What happens to whispers is reported through ``report``.
+    ``picture`` is read, never written; ``authority`` says what is allowed; ``follow`` keeps a
+    whisper when its target comes to talk to somebody else, rather than end it; ``wall`` gives epoch
+    seconds, ``steady`` seconds that never jump. What happens to whispers is reported through
+    ``report``.
     """
 
     def __init__(
         self,
         pbx: Pbx,
         picture: Picture,
-        extension: Callable[[str], Extension | None],
+        authority: Authority,
         report: Reporting,
         *,
         follow: bool,
@@ -76,7 +77,7 @@ class Whispering:
         self.book = Book()
         self._pbx = pbx
         self._picture = picture
-        self._extension = extension
+        self._authority = authority
         self._report = report
         self._follow = follow
         self._wall, self._steady = wall, steady
@@ -122,6 +123,19 @@ class Whispering:
         if session.state is State.REQUESTED and session.verdict is None:
             raise LinkLost
         return session
+
+    def uphold(self) -> None:
+        """End whatever is not allowed any more, after the directory or the picture changed."""
+        for session in self.book:
+            target = self._picture.channels.get(session.target)
+            if target is not None:
+                self._uphold(session, target)
+
+    def _uphold(self, session: Session, target: Channel) -> None:
+        objection = self._authority.objection(session, target)
+        if objection is not None and session.verdict is None:
+            log.warning("%s is not allowed any more: %s", session.leg, objection)
+            self._condemn(session, Reason.FORBIDDEN)
 
     def on_event(self, event: Event) -> None:
         """Take in one event, after the picture has."""
@@ -289,14 +303,17 @@ class Whispering:
     def _on_entered(self, event: events.Entered) -> None:
         """Whoever enters a bridge may be a new party for somebody who is whispered to."""
         entered = self._picture.channels.get(event.channel.uniqueid)
-        if self._follow or entered is None or entered.call is None:
+        if entered is None or entered.call is None:
             return
         for session in self.book:
             target = self._picture.channels.get(session.target)
             if target is not None and target.call is entered.call:
                 self._check_others(session, target)
+                self._uphold(session, target)
 
     def _check_others(self, session: Session, target: Channel) -> None:
+        if self._follow:
+            return
         now = {party.uniqueid for party in peers(target)}
         if session.others and now and now.isdisjoint(session.others):
             self._condemn(session, Reason.OTHERS_CHANGED)
@@ -362,8 +379,8 @@ class Whispering:
     def _adopt(self, item: Listed) -> None:
         """Take on a whisper that was under way before, by what its leg remembers."""
         leg, memo = item.channel.uniqueid, unpack(SessionMemo, item.session)
-        extension = self._extension(memo.extension) if memo else None
-        supervisor = self._extension(memo.supervisor) if memo else None
+        extension = self._authority.by_number(memo.extension) if memo else None
+        supervisor = self._authority.by_number(memo.supervisor) if memo else None
         if memo is None or extension is None or supervisor is None:
             log.warning("%s is a whisper of which nothing is known here; it is left alone", leg)
             return
@@ -402,8 +419,9 @@ class Whispering:
         else:
             self._on_leg(item.channel)
         target = self._picture.channels.get(session.target)
-        if target is not None and not self._follow:
+        if target is not None:
             self._check_others(session, target)
+            self._uphold(session, target)
 
     def _reconcile_missing(self, session: Session) -> None:
         if session.state is State.REQUESTED:

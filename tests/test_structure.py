@@ -22,7 +22,7 @@ RINGS: Final = (
         "rules",
         (
             *("channels", "calls", "views", "whisper", "happenings", "directory"),
-            *("client_secrets", "tokens", "oauth", "uapi"),
+            *("authority", "client_secrets", "tokens", "oauth", "uapi"),
         ),
     ),
     ("service", ("whispering", "remembering", "reporting", "authentication", "service")),

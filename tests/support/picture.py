@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from bridge.calls import Picture
 from bridge.channels import Call, Channel
+from bridge.directory import Directory
 from bridge.events import Event
 from bridge.model import PhoneCall, PhoneCallView, Technology
 from bridge.views import phone_call
@@ -45,8 +46,8 @@ def view_of(call: Call, number: str) -> PhoneCallView:
     return only
 
 
-def check(of: Picture) -> None:
-    """Fail unless the picture agrees with itself."""
+def check(of: Picture, directory: Directory = DIRECTORY) -> None:
+    """Fail unless the picture agrees with itself and the directory."""
     for uniqueid, channel in of.channels.items():
         assert channel.uniqueid == uniqueid
         _check_links(of, channel)
@@ -57,6 +58,7 @@ def check(of: Picture) -> None:
             assert member.bridge is bridge
     for call in of.calls():
         _check_call(of, call)
+        _check_views(call, directory)
 
 
 def _check_links(of: Picture, channel: Channel) -> None:
@@ -105,13 +107,12 @@ def _check_call(of: Picture, call: Call) -> None:
     numbers = [channel.view for channel in call.channels.values() if channel.view]
     assert len(numbers) == len(set(numbers))
     assert all(number > 0 for number in numbers)
-    _check_views(call)
 
 
-def _check_views(call: Call) -> None:
+def _check_views(call: Call, directory: Directory) -> None:
     for leg in call.views():
         assert leg.extension is not None
-        assert DIRECTORY.by_endpoint(leg.name.rpartition("-")[0]) == leg.extension
+        assert directory.by_endpoint(leg.name.rpartition("-")[0]) == leg.extension
         assert call.view(call.id, leg.view) is leg
     found = phone_call(call, lambda leg: None)
     assert (found is None) == (not list(call.views()))

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bridge import uapi
+from bridge.directory import Directory
 from bridge.events import Event, Listed, Snapshot
 from bridge.happenings import Happening
 from bridge.model import Extension, PhoneCall, Principal
@@ -64,12 +65,17 @@ class Scene:
         """The PBX tells something."""
         for event in events:
             self.service.on_event(event)
-        check(self.service.picture)
+        check(self.service.picture, self.service.directory)
+
+    def reads(self, directory: str) -> None:
+        """The directory is read anew, and this is what it says."""
+        self.service.replace_directory(Directory.parse(directory))
+        check(self.service.picture, self.service.directory)
 
     def restored(self, *listing: Listed, holding: Iterable[str] = ()) -> None:
         """The link is back, and this is what the PBX lists."""
         self.service.on_restored(listing, list(holding))
-        check(self.service.picture)
+        check(self.service.picture, self.service.directory)
 
     def talk(self) -> str:
         """The customer calls the agent, who answers; gives the id of the call."""
@@ -80,16 +86,27 @@ class Scene:
 
     # What clients ask
 
+    def principal(self) -> Principal:
+        """Who asks with a token of the first app there is, in the directory in force."""
+        for client_id in ("lab-app", "other-app"):
+            app = self.service.directory.app(client_id)
+            if app is not None:
+                return Principal(app)
+        raise LookupError("lab-app")
+
     async def whisper(
         self,
         call_id: str,
         *,
         who: Principal | None = None,
-        extensions: Sequence[Extension] = (AGENT,),
+        extensions: Sequence[Extension] | None = None,
         **changes: object,
     ) -> PhoneCall | None:
         """Ask for the whisper of the specification's example, with these fields changed."""
-        return await self.service.whisper(who or principal(), extensions, call_id, form(**changes))
+        asking, directory = who or principal(), self.service.directory
+        if extensions is None:
+            extensions = directory.resolve(asking, "@owner", AGENT.number)
+        return await self.service.whisper(asking, extensions, call_id, form(**changes))
 
     def ask(self, call_id: str, **changes: Any) -> "asyncio.Task[PhoneCall | None]":
         """Ask in a task of its own."""
