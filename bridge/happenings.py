@@ -115,8 +115,11 @@ class Answered(OfWhisper):
     """The supervisor picked up."""
 
 
+@dataclass(frozen=True, slots=True)
 class Attached(OfWhisper):
-    """The supervisor is connected to the target."""
+    """The supervisor is connected to the target, ``since`` that epoch second."""
+
+    since: float
 
 
 class Detached(OfWhisper):
@@ -152,11 +155,10 @@ class TakenOver(OfWhisper):
 MOVED: dict[State, type[OfWhisper]] = {
     State.RINGING: Ringing,
     State.ANSWERED: Answered,
-    State.ATTACHED: Attached,
     State.DETACHED: Detached,
     State.ENDED: Ended,
 }
-"""What is told of a whisper that came to a state."""
+"""What is told of a whisper that came to a state, where the session says it all."""
 
 
 # The link

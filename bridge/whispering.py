@@ -15,7 +15,7 @@ from bridge.calls import Picture
 from bridge.channels import Channel, spied
 from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
-from bridge.happenings import MOVED, Adopted, TakenOver, WrongTarget
+from bridge.happenings import MOVED, Adopted, Attached, TakenOver, WrongTarget
 from bridge.memory import SessionMemo, pack_session, unpack
 from bridge.model import WHISPER_LEG_PREFIX, Asker, CallerId
 from bridge.reporting import Reporting
@@ -102,7 +102,6 @@ class Whispering:
         # Closed in this moment, the task would never come to await what was sent.
         self._spawn(self._originate(session, sent)).add_done_callback(lambda _: sent.close())
         self._set_timer()
-        log.info("%s requested on call %s", session.leg, session.call_id)
 
     async def first_sign(self, session: Session) -> Session:
         """Wait until the phone is being called, or never will be.
@@ -249,11 +248,17 @@ class Whispering:
         self._tell(moved)
         self._set_timer()
         if moved.state is not session.state:
-            if moved.state in MOVED:
-                self._report(MOVED[moved.state](moved))
-            log.info("%s %s%s", moved.leg, moved.state.value, _because(moved))
+            self._report_move(moved)
         if moved.verdict is not None and moved.state is not State.ENDED:
             self._spawn(self._hang_up(moved.leg))
+
+    def _report_move(self, session: Session) -> None:
+        if session.state is State.ATTACHED:
+            spy = self._picture.channels.get(session.leg)
+            since = spy.spying if spy is not None and spy.spying else self._wall()
+            self._report(Attached(session, since))
+        elif session.state in MOVED:
+            self._report(MOVED[session.state](session))
 
     def _condemn(self, session: Session, verdict: Reason) -> None:
         condemned = self.book.condemn(session, verdict, self._steady())
@@ -401,7 +406,6 @@ class Whispering:
         )
         self.book.adopt(session)
         self._report(Adopted(session))
-        log.info("%s was under way before and goes on", leg)
 
     def _call_id(self, target: str) -> str:
         channel = self._picture.channels.get(target)
@@ -441,10 +445,6 @@ class Whispering:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _because(session: Session) -> str:
-    return f": {session.reason.value}" if session.reason else ""
 
 
 _REACTIONS: dict[type, Callable[[Whispering, Any], None]] = {

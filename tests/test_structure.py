@@ -26,7 +26,7 @@ RINGS: Final = (
         ),
     ),
     ("service", ("whispering", "remembering", "reporting", "authentication", "service")),
-    ("edges", ("ami", "api", "settings", "keyring", "lab", "systemd")),
+    ("edges", ("ami", "api", "audit", "settings", "keyring", "systemd", "lab")),
     ("root", ("cli", "__main__")),
 )
 """From the inside out: a part imports parts of its own ring or of inner ones."""

@@ -6,13 +6,14 @@ import faulthandler
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from bridge.ami import Address, Link, trusting
 from bridge.api import Site, serving
+from bridge.audit import Recorder
 from bridge.cli.common import Commands, UsageError, read_directory
 from bridge.cli.reloading import Reloadable, Reloader, on_sighup
 from bridge.cli.supervision import Supervision
@@ -42,20 +43,39 @@ def _serve(arguments: argparse.Namespace) -> int:
     # What hangs is ended by systemd's watchdog with SIGABRT, and then says where it hung.
     faulthandler.enable()
     manager = service_manager(os.environ, os.getpid())
-    asyncio.run(_run(settings, directory, tokens, manager))
+    with _audit(settings) as audit:
+        asyncio.run(_run(settings, directory, tokens, manager, audit))
     return 0
 
 
+@contextmanager
+def _audit(settings: Settings) -> Iterator[Recorder]:
+    """Keep the audit; at the end what is left is written."""
+    recorder = Recorder(settings.audit)
+    try:
+        recorder.start()
+    except OSError as error:
+        raise UsageError(f"BRIDGE_AUDIT cannot be written: {error}") from error
+    try:
+        yield recorder
+    finally:
+        recorder.stop()
+
+
 async def _run(
-    settings: Settings, directory: Directory, tokens: TokenBook, manager: ServiceManager
+    settings: Settings,
+    directory: Directory,
+    tokens: TokenBook,
+    manager: ServiceManager,
+    audit: Recorder,
 ) -> None:
     link = Link(_address(settings), silence=settings.ami_silence)
-    service = Service(directory, link, _rules(settings))
+    service = Service(directory, link, _rules(settings), listeners=[audit])
     site = Site(service, tokens, settings.public_url)
     notifier = Notifier(manager.notify_socket)
     supervision = Supervision(notifier, link, service, watchdog=manager.watchdog)
     reloader = Reloader(
-        _parts(settings, service, tokens),
+        _parts(settings, service, tokens, audit),
         begun=supervision.reload_begun,
         done=supervision.reload_done,
     )
@@ -81,11 +101,14 @@ async def _run(
         ) from error
 
 
-def _parts(settings: Settings, service: Service, tokens: TokenBook) -> list[Reloadable[Any]]:
+def _parts(
+    settings: Settings, service: Service, tokens: TokenBook, audit: Recorder
+) -> list[Reloadable[Any]]:
     """What SIGHUP reads anew."""
     return [
         Reloadable("the directory", partial(read_directory, settings), service.replace_directory),
         Reloadable("the keyring", partial(signing_keys, settings.state_dir), tokens.take),
+        Reloadable("the audit", audit.reopen, lambda _: None),
     ]
 
 

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """The TOML document of bridge.directory."""
     state_dir: File
     """Where the keys of the tokens are kept."""
+    audit: File = Field(default_factory=lambda data: data["state_dir"] / "audit.jsonl")
+    """Where it is written who did what."""
     log_level: LogLevel = "INFO"
     pbx_name: Line = "asterisk"
     """Goes into the ids of calls: bridges beside one PBX must agree on it."""

@@ -125,6 +125,28 @@ class Serving:
         _, rest = self._process.communicate(timeout=20)
         assert (self._process.returncode, "Traceback" in rest) == (0, False)
 
+    def sent(self, number: signal.Signals) -> str:
+        """Send a signal and wait for the end; gives the rest of the log."""
+        self._process.send_signal(number)
+        return self._process.communicate(timeout=20)[1]
+
+    def attempts(self, call_id: str, token: str) -> str:
+        """Ask for a whisper, which cannot be had here; gives the id of the request."""
+        body = b'{"action": "Whisper", "sendCallTo": "0003*024", "phoneCallViewId": "01"}'
+        port = self._operator.settings["BRIDGE_HTTP_PORT"]
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/uapi/phoneCalls/12/0003*210/{call_id}",
+            body,
+            {"Authorization": f"Bearer {token}"},
+            method="PUT",
+        )
+        try:
+            urllib.request.urlopen(request, timeout=10)
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return str(answer.headers["X-Request-Id"])
+        raise AssertionError("there is no PBX, and yet it whispers")
+
     def status(self, token: str) -> int:
         """The answer to a list request; 503, since there is no PBX, if the token is good."""
         return self._ask("uapi/phoneCalls/@me/@self", {"Authorization": f"Bearer {token}"})[0]

@@ -9,10 +9,10 @@ from typing import Any
 from bridge import uapi
 from bridge.directory import Directory
 from bridge.events import Event, Listed, Snapshot
-from bridge.happenings import Happening
+from bridge.happenings import Ended, Happening
 from bridge.model import Extension, PhoneCall, Principal
 from bridge.service import Rules, Service
-from bridge.whisper import Session
+from bridge.whisper import Reason, Session
 from tests.support.directory import AGENT, DIRECTORY, principal
 from tests.support.happenings import RINGING, UP, leg, listed, seen, spies, talk
 from tests.support.pbx import FakePbx
@@ -143,6 +143,11 @@ class Scene:
     def session(self, of: Snapshot) -> Session | None:
         """What the book has of a leg."""
         return self.service.whispering.book.get(of.uniqueid)
+
+    def ends(self) -> dict[str, Reason | None]:
+        """Why which legs ended, as it was told."""
+        ends = (told.session for told in self.told if isinstance(told, Ended))
+        return {session.leg: session.reason for session in ends}
 
     def views(self, call_id: str) -> list[tuple[str, str]]:
         """Number and source of each view of the agent's call."""

@@ -26,6 +26,7 @@ def test_help_names_the_commands(operator: Operator) -> None:
         "hash-secret",
         "rotate-key",
         "may",
+        "audit",
         "lab",
     ]
 

@@ -70,6 +70,7 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_PUBLIC_URL",
         "BRIDGE_DIRECTORY",
         "BRIDGE_STATE_DIR",
+        "BRIDGE_AUDIT",
         "BRIDGE_LOG_LEVEL",
         "BRIDGE_PBX_NAME",
         "BRIDGE_MAX_WHISPERS_PER_VIEW",

@@ -1,0 +1,69 @@
+"""A line of the audit in words: for the log, without numbers, and as a row of a table."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from bridge.audit.lines import Line
+
+_DISCREET: Final = (
+    *("event", "leg", "call", "action", "app", "user", "address", "request"),
+    *("outcome", "reason", "before", "private", "after", "seconds", "since", "not_before", "lines"),
+)
+"""What a log may hold: no number, and no text that a client wrote as it liked."""
+
+_NUMBERS: Final = ("supervisor", "extension")
+_CALL_ID: Final = re.compile("[0-9a-f]{20}")
+
+_COLUMNS: Final = ("TIME", "EVENT", "WHO", "WHOM", "CALL", "WHAT")
+
+
+def for_log(line: Line, *, numbers: bool) -> Line:
+    """What the log tells of a line; ``numbers`` lets those of extensions in."""
+    names = (*_DISCREET, *_NUMBERS) if numbers else _DISCREET
+    told = {name: line[name] for name in names if line.get(name) not in (None, "")}
+    # What a client wrote in the place of a call's id may be anything.
+    if not _CALL_ID.fullmatch(str(told.get("call", ""))):
+        told.pop("call", None)
+    return told
+
+
+def sentence(line: Line) -> str:
+    """A line of the log: the event, then what is known of it."""
+    rest = " ".join(f"{name}={value}" for name, value in line.items() if name != "event")
+    return f"{line['event']} {rest}".rstrip()
+
+
+def table(lines: Iterable[Line]) -> Iterator[str]:
+    """Rows under a head, as wide as what they hold."""
+    rows = [_COLUMNS, *map(_row, lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    get = {name: _printable(value) for name, value in line.items()}.get
+    who = "/".join(filter(None, (get("app"), get("user"), get("address"))))
+    whom = " > ".join(filter(None, (get("supervisor"), get("extension"))))
+    time = get("time", "").replace("T", " ")
+    return time, get("event", ""), who, whom, get("call", ""), " ".join(_details(line))
+
+
+def _details(line: Line) -> Iterator[str]:
+    """What is particular about a line."""
+    for name in ("action", "outcome", "reason"):
+        if line.get(name):
+            yield _printable(line[name])
+    if line.get("private"):
+        yield "private"
+    for name in ("before", "after", "seconds", "not_before", "lines", "attached_to", "successor"):
+        if name in line:
+            unit = " s" if name in ("after", "seconds") else ""
+            yield f"{name.replace('_', ' ')} {_printable(line[name])}{unit}"
+
+
+def _printable(value: object) -> str:
+    """A value as text that is safe on a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in str(value))
