@@ -1,7 +1,7 @@
 """Channels, the bridges they are in and the calls they make up, as they are known at a moment."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from bridge.events import ChannelState
 from bridge.memory import CallMemo, LegMemo
@@ -82,7 +82,7 @@ class Channel:
     @property
     def is_view(self) -> bool:
         """Whether it is how an extension sees its call."""
-        return self.view > 0 and self.is_party and self.extension is not None
+        return self.view > 0 and self.kind is Technology.DEVICE and self.extension is not None
 
     @property
     def is_up(self) -> bool:
@@ -112,10 +112,11 @@ class Call:
     answered: float | None = None
     charged: Extension | None = None
 
-    def views(self) -> Iterator[Channel]:
+    def views(self) -> list[Channel]:
         """The legs that are views: device legs of extensions, in the order of their numbers."""
-        legs = (leg for leg in self.channels.values() if leg.is_view)
-        return iter(sorted(legs, key=lambda leg: leg.view))
+        legs = [leg for leg in self.channels.values() if leg.is_view]
+        legs.sort(key=attrgetter("view"))
+        return legs
 
     def view(self, call_id: str, number: int) -> Channel | None:
         """The view with that number in the call as ``call_id`` knew it."""

@@ -44,8 +44,8 @@ def talks(leg: Channel) -> bool:
     """Whether a leg is answered and in a bridge in which people talk, with somebody else."""
     if not leg.is_up or leg.bridge is None or leg.bridge.holding:
         return False
-    others = (other for other in leg.bridge.members.values() if other is not leg)
-    return any(other.kind is not Technology.INTERNAL for other in others)
+    members = leg.bridge.members.values()
+    return any(other is not leg and other.kind is not Technology.INTERNAL for other in members)
 
 
 def is_joining(leg: Channel) -> bool:
@@ -89,7 +89,7 @@ def phone_call(call: Call, whisper_view: WhisperView) -> PhoneCall | None:
 
     ``whisper_view`` turns the spy legs of the call into views.
     """
-    legs = list(call.views())
+    legs = call.views()
     if not legs:
         return None
     # Of a call from outside: who answered it, and until then who was called first.

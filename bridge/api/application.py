@@ -1,7 +1,7 @@
 """The application with its routes, and the socket it is served on."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aiohttp import web
@@ -10,10 +10,17 @@ from aiohttp.http_exceptions import HttpProcessingError
 from bridge.api.calls import CALL, CALLS, act_on_call, get_call, list_calls
 from bridge.api.middlewares import in_json, logged
 from bridge.api.oauth import TOKEN, issue_token
-from bridge.api.site import SITE, Site
+from bridge.api.site import SITE, Handler, Site
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body that are read."""
+
+ROUTES: Sequence[tuple[str, Mapping[str, Handler]]] = (
+    (CALL, {"PUT": act_on_call, "GET": get_call}),
+    (CALLS, {"GET": list_calls}),
+    (TOKEN, {"POST": issue_token}),
+)
+"""Paths, each with its handlers by method. They are tried in this order, so whispers come first."""
 
 SHUTDOWN_TIMEOUT = 15.0
 """Seconds the requests under way get to finish once the socket is closed."""
@@ -51,14 +58,11 @@ def make_app(site: Site) -> web.Application:
     """The application with every route of the API, with and without a trailing slash."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[logged, in_json])
     app[SITE] = site
-    for path, method, handler in (
-        (CALLS, "GET", list_calls),
-        (CALL, "GET", get_call),
-        (CALL, "PUT", act_on_call),
-        (TOKEN, "POST", issue_token),
-    ):
-        app.router.add_route(method, path, handler)
-        app.router.add_route(method, path + "/", handler)
+    for path, handlers in ROUTES:
+        for spelled in (path, path + "/"):
+            resource = app.router.add_resource(spelled)
+            for method, handler in handlers.items():
+                resource.add_route(method, handler)
     return app
 
 

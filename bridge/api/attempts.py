@@ -1,8 +1,7 @@
 """Reports what is attempted, by whom, and what is refused before the service is asked."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from aiohttp import web
 
@@ -17,14 +16,33 @@ MOST = 64
 """Characters of a path's part that are reported."""
 
 
-@dataclass
 class Attempt:
-    """What somebody attempts, as far as it has been understood."""
+    """What somebody attempts, as far as it has been understood: reported when the context ends.
 
-    asker: Asker
-    action: str = ""
-    view: str = ""
-    supervisor: str = ""
+    A class rather than a generator: half the work, and a whisper waits for it.
+    """
+
+    def __init__(self, request: web.Request, action: str = "") -> None:
+        self._report, path = request.app[SITE].service.report, request.match_info
+        self._extension, self._call_id = path["extension"][:MOST], path["phoneCallId"][:MOST]
+        self.asker = Asker(address=address_of(request), request=REQUEST_ID.get())
+        self.action, self.view, self.supervisor = action, "", ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        asked = self.asker, self.action, self._extension, self._call_id
+        self._report(Attempted(*asked, self.view, self.supervisor))
+        if isinstance(error, web.HTTPRequestEntityTooLarge):
+            error = BodyTooLarge()
+        if isinstance(error, Exception):
+            self._report(refusal(self.asker, self.action, self._call_id, error))
 
     def by(self, principal: Principal) -> Principal:
         """Note who asks."""
@@ -36,25 +54,3 @@ class Attempt:
         self.action = form.action
         self.view, self.supervisor = form.written("phoneCallViewId"), form.written("sendCallTo")
         return form
-
-
-@contextmanager
-def attempted(request: web.Request, action: str = "") -> Iterator[Attempt]:
-    """Report the attempt at the end, and the decision if an error refuses it here."""
-    report, path = request.app[SITE].service.report, request.match_info
-    extension, call_id = path["extension"][:MOST], path["phoneCallId"][:MOST]
-    attempt = Attempt(Asker(address=address_of(request), request=REQUEST_ID.get()), action)
-    refused: Exception | None = None
-    try:
-        yield attempt
-    except web.HTTPRequestEntityTooLarge:
-        refused = BodyTooLarge()
-        raise
-    except Exception as error:
-        refused = error
-        raise
-    finally:
-        asked = attempt.asker, attempt.action, extension, call_id
-        report(Attempted(*asked, attempt.view, attempt.supervisor))
-        if refused is not None:
-            report(refusal(attempt.asker, attempt.action, call_id, refused))

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from bridge import uapi
 from bridge.api.asking import principal_of, reader_of, resolve
-from bridge.api.attempts import attempted
+from bridge.api.attempts import Attempt
 from bridge.api.site import SITE
 
 CALLS = "/uapi/phoneCalls/{userId}/{extension}"
@@ -46,7 +46,7 @@ async def get_call(request: web.Request) -> web.Response:
 async def act_on_call(request: web.Request) -> web.Response:
     """Do something with a call: whisper."""
     site = request.app[SITE]
-    with attempted(request) as attempt:
+    with Attempt(request) as attempt:
         principal = attempt.by(principal_of(request))
         extensions = resolve(request, principal)
         form = attempt.to(uapi.parse_action(await request.read()))

@@ -157,7 +157,10 @@ class WhisperForm:
         value = self._fields.get(field.name)
         if value is None and not field.required:
             return field.default
-        return _read(value, field.read, field.error)
+        try:
+            return field.read(value)
+        except ValueError as cause:
+            raise field.error from cause
 
 
 def parse_action(body: bytes) -> WhisperForm:
@@ -181,14 +184,10 @@ def parse_call_id(text: str) -> str:
 
     Source: Whisper specification, Failure. Raises PhoneCallInvalid.
     """
-    return _read(text, call_id, PhoneCallInvalid)
-
-
-def _read(value: object, read: Callable[[object], T], error: type[ApiError]) -> T:
     try:
-        return read(value)
+        return call_id(text)
     except ValueError as cause:
-        raise error from cause
+        raise PhoneCallInvalid from cause
 
 
 def _json_object(body: bytes) -> dict[str, object]:
