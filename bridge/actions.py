@@ -105,6 +105,35 @@ def list_channels() -> Action:
     return _action("Status", complete="StatusComplete", Variables=variables)
 
 
+def originate_nowhere(leg: str, endpoint: str) -> Action:
+    """Call an endpoint that does not exist: it fails at once, and no phone rings.
+
+    ``leg`` is the Uniqueid the channel would have; the OriginateResponse names it.
+    """
+    return _action(
+        "Originate",
+        Channel=endpoint,
+        Application="ChanSpy",
+        Data=f"{leg},uqES",
+        Timeout="1000",
+        ChannelId=leg,
+        Async="true",
+    )
+
+
+def list_commands() -> Action:
+    """Ask which actions this AMI user may use: each is a header of the answer."""
+    return _action("ListCommands")
+
+
+def module_loaded(module: str) -> Action:
+    """Ask whether a module is loaded: the answer's ``Value`` is 1 or 0.
+
+    It is empty where func_module is not loaded itself (Asterisk documentation, IFMODULE).
+    """
+    return _action("Getvar", Variable=f"IFMODULE({module}.so)")
+
+
 def core_settings() -> Action:
     """Ask for the ``AsteriskVersion``, among others."""
     return _action("CoreSettings")
@@ -116,5 +145,5 @@ def list_bridges() -> Action:
 
 
 def ping() -> Action:
-    """Ask for a sign of life."""
+    """Ask for a sign of life; the answer's ``Timestamp`` is the PBX's time in epoch seconds."""
     return _action("Ping")

@@ -25,7 +25,10 @@ RINGS: Final = (
             *("authority", "client_secrets", "tokens", "oauth", "uapi"),
         ),
     ),
-    ("service", ("whispering", "remembering", "reporting", "authentication", "service")),
+    (
+        "service",
+        ("whispering", "remembering", "reporting", "authentication", "checking", "service"),
+    ),
     ("edges", ("ami", "api", "audit", "settings", "keyring", "systemd", "lab")),
     ("root", ("cli", "__main__")),
 )

@@ -69,7 +69,7 @@ async def _run(
     manager: ServiceManager,
     audit: Recorder,
 ) -> None:
-    link = Link(_address(settings), silence=settings.ami_silence)
+    link = Link(address_of(settings), silence=settings.ami_silence)
     service = Service(directory, link, _rules(settings), listeners=[audit])
     site = Site(service, tokens, settings.public_url)
     notifier = Notifier(manager.notify_socket)
@@ -116,7 +116,8 @@ def _rules(settings: Settings) -> Rules:
     return Rules(settings.pbx_name, settings.max_whispers_per_view, settings.follow_target)
 
 
-def _address(settings: Settings) -> Address:
+def address_of(settings: Settings) -> Address:
+    """Where the PBX is. Raises UsageError when what is to be trusted cannot be read."""
     secret = settings.ami_secret.get_secret_value()
     try:
         tls = trusting(settings.ami_ca) if settings.ami_tls else None

@@ -114,6 +114,10 @@ class Directory:
         """Return the extension with the extended ``number`` (``0003*210``)."""
         return self._extensions.get(number)
 
+    def extensions(self) -> Iterable[Extension]:
+        """Every extension that is written down."""
+        return self._extensions.values()
+
     def written(self, number: str, organization: Organization | None) -> Extension | None:
         """Return the extension with a number: extended, or short inside ``organization``.
 

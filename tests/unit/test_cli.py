@@ -22,6 +22,7 @@ def test_help_names_the_commands(operator: Operator) -> None:
     assert (code, err) == (0, "")
     assert re.findall(r"^    ([a-z-]+)(?: |$)", out, re.MULTILINE) == [
         "serve",
+        "check",
         "token",
         "hash-secret",
         "rotate-key",

@@ -1,0 +1,235 @@
+"""Whether all is well between the bridge and one PBX, as findings an operator can act on.
+
+No phone rings for it: what a whisper needs is asked for, and a call is tried to an endpoint that
+does not exist.
+"""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bridge import actions, versions
+from bridge.errors import PbxUnavailable
+from bridge.events import Event, Listed, Originated
+from bridge.model import Extension, ExtensionType
+from bridge.whispering import Pbx
+
+NEEDED = (
+    *("BridgeList", "CoreSettings", "Getvar", "Hangup"),
+    *("Originate", "Ping", "Setvar", "Status"),
+)
+"""Actions the bridge sends."""
+
+RIGHTS = frozenset({"call", "originate", "reporting"})
+"""Classes of actions that are enough (Asterisk documentation, AMI, manager.conf)."""
+
+NOWHERE = "PJSIP/whisper-bridge-check"
+"""An endpoint nobody has."""
+
+LARGEST_SKEW = 2.0
+"""Seconds by which the clocks may differ before somebody compares their logs in vain."""
+
+AT_ONCE = 20
+ANSWER_LIMIT = 3.0
+MOST_NAMED = 5
+
+_ENOUGH = "in manager.d/whisper-bridge.conf: read = call and write = originate,call,reporting"
+_PRIVILEGE = re.compile(r"\(Priv: ([a-z,]+)\)$")
+
+
+class Verdict(StrEnum):
+    """How something stands."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, how it stands, and what to change where that is known."""
+
+    subject: str
+    verdict: Verdict
+    said: str
+    remedy: str = ""
+
+
+class Probe:
+    """Listens to a link on behalf of the checks: whether it came up, and what it was told."""
+
+    def __init__(self) -> None:
+        self.up = asyncio.Event()
+        self.channels = 0
+        self._originated: set[str] = set()
+        self._heard = asyncio.Event()
+
+    def on_event(self, event: Event) -> None:
+        """One event."""
+        if isinstance(event, Originated):
+            self._originated.add(event.uniqueid)
+            self._heard.set()
+
+    def on_restored(
+        self, listing: Sequence[Listed], holding: Iterable[str], version: str = ""
+    ) -> None:
+        """The picture is complete."""
+        self.channels = len(listing)
+        self.up.set()
+
+    def on_lost(self) -> None:
+        """The link is gone."""
+        self.up.clear()
+
+    async def heard_of(self, leg: str) -> bool:
+        """Wait a while for the outcome of a call; whether it came."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_LIMIT):
+                while leg not in self._originated:
+                    self._heard.clear()
+                    await self._heard.wait()
+        return leg in self._originated
+
+
+async def check_pbx(
+    pbx: Pbx, probe: Probe, extensions: Iterable[Extension], where: str
+) -> list[Finding]:
+    """Look at everything a whisper needs of the PBX.
+
+    ``pbx`` is the link that ``probe`` listens to and that is up, ``extensions`` are those of the
+    directory, ``where`` says how it is reached. A link that goes meanwhile is a finding too.
+    """
+    findings = [Finding("AMI", Verdict.OK, f"logged in at {where}, {probe.channels} channels")]
+    try:
+        findings += await _rights(pbx)
+        findings.append(await _events(pbx, probe))
+        findings.append(await _chanspy(pbx))
+        findings.append(await _version(pbx))
+        findings.append(await _clock(pbx))
+        findings += await _extensions(pbx, extensions)
+    except PbxUnavailable as error:
+        findings.append(
+            Finding("AMI", Verdict.FAILURE, error.message, "look at Asterisk's log and load")
+        )
+    return findings
+
+
+# What the AMI user may
+
+
+async def _rights(pbx: Pbx) -> list[Finding]:
+    answer = await pbx.send(actions.list_commands())
+    if not answer.success:
+        said = f"the PBX does not list what the user may do: {answer.message}"
+        return [Finding("rights", Verdict.UNKNOWN, said)]
+    missing = [name for name in NEEDED if name not in answer.headers]
+    excess = sorted(_granted(answer.headers) - RIGHTS)
+    if missing:
+        said = f"the AMI user may not {', '.join(missing)}"
+        return [Finding("rights", Verdict.FAILURE, said, _ENOUGH)]
+    if excess:
+        said = f"the AMI user may more than it needs: {', '.join(excess)}"
+        return [Finding("rights", Verdict.WARNING, said, _ENOUGH)]
+    return [Finding("rights", Verdict.OK, "enough and no more")]
+
+
+def _granted(commands: Mapping[str, str]) -> set[str]:
+    """The classes that are needed for some action on the list and cannot be told otherwise."""
+    found = (_PRIVILEGE.search(text) for text in commands.values())
+    classes = ({*match[1].split(",")} - {"all"} for match in found if match)
+    return {name for needed in classes if not needed & RIGHTS for name in needed}
+
+
+async def _events(pbx: Pbx, probe: Probe) -> Finding:
+    leg = f"whisper-bridge-check-{secrets.token_hex(6)}"
+    answer = await pbx.send(actions.originate_nowhere(leg, NOWHERE))
+    if not answer.success:
+        said = f"the PBX refuses to originate: {answer.message}"
+        return Finding("events", Verdict.FAILURE, said, _ENOUGH)
+    if await probe.heard_of(leg):
+        return Finding("events", Verdict.OK, "calls can be originated, and their events arrive")
+    said = "the PBX does not tell what becomes of a call"
+    return Finding("events", Verdict.FAILURE, said, _ENOUGH)
+
+
+# What the PBX is
+
+
+async def _chanspy(pbx: Pbx) -> Finding:
+    answer = await pbx.send(actions.module_loaded("app_chanspy"))
+    match answer.headers.get("Value", ""):
+        case "1":
+            return Finding("ChanSpy", Verdict.OK, "app_chanspy is loaded")
+        case "0":
+            remedy = "in modules.conf: load = app_chanspy.so"
+            return Finding("ChanSpy", Verdict.FAILURE, "app_chanspy is not loaded", remedy)
+    remedy = "in modules.conf: load = func_module.so"
+    said = "the PBX cannot say whether app_chanspy is loaded"
+    return Finding("ChanSpy", Verdict.UNKNOWN, said, remedy)
+
+
+async def _version(pbx: Pbx) -> Finding:
+    answer = await pbx.send(actions.core_settings())
+    version = answer.headers.get("AsteriskVersion", "")
+    if not version:
+        return Finding("Asterisk", Verdict.UNKNOWN, "the PBX does not say its version")
+    if versions.heard_in_silence(version):
+        return Finding("Asterisk", Verdict.OK, version)
+    said = f"{version}: an agent to whom nobody sends sound (mute, hold) hears no whisper"
+    return Finding("Asterisk", Verdict.WARNING, said, "upgrade to 20.21, 22.11 or 23.5, or later")
+
+
+async def _clock(pbx: Pbx) -> Finding:
+    asked = time.time()
+    answer = await pbx.send(actions.ping())
+    answered = time.time()
+    try:
+        told = float(answer.headers.get("Timestamp", ""))
+    except ValueError:
+        return Finding("clock", Verdict.UNKNOWN, "the PBX does not say what time it is")
+    skew = max(asked - told, told - answered, 0.0)
+    if skew <= LARGEST_SKEW:
+        return Finding("clock", Verdict.OK, "the PBX's and this machine's agree")
+    said = f"the PBX's and this machine's differ by {skew:.0f} s"
+    return Finding("clock", Verdict.WARNING, said, "run an NTP client on both machines")
+
+
+# Whom the PBX knows
+
+
+async def _extensions(pbx: Pbx, extensions: Iterable[Extension]) -> list[Finding]:
+    phones = [known for known in extensions if known.type is ExtensionType.PHONE]
+    states: dict[str, list[Extension]] = {}
+    for first in range(0, len(phones), AT_ONCE):
+        some = phones[first : first + AT_ONCE]
+        asked = (pbx.send(actions.device_state(phone.endpoint)) for phone in some)
+        for phone, answer in zip(some, await asyncio.gather(*asked), strict=True):
+            states.setdefault(answer.headers.get("Value", ""), []).append(phone)
+    return list(_told(states, len(phones)))
+
+
+def _told(states: Mapping[str, Sequence[Extension]], phones: int) -> Iterable[Finding]:
+    unknown, away = states.get("INVALID", ()), states.get("UNAVAILABLE", ())
+    if unknown:
+        said = f"the PBX knows no endpoint {_named(unknown)}"
+        remedy = "in the directory: endpoint = as `pjsip show endpoints` names it"
+        yield Finding("extensions", Verdict.FAILURE, said, remedy)
+    else:
+        yield Finding("extensions", Verdict.OK, f"the PBX knows all {phones} phones")
+    if away:
+        said = f"{len(away)} of {phones} are not registered: {_named(away)}"
+        yield Finding("phones", Verdict.WARNING, said, "look at their SIP accounts and network")
+    else:
+        yield Finding("phones", Verdict.OK, "all are registered")
+
+
+def _named(extensions: Sequence[Extension]) -> str:
+    names = [extension.endpoint for extension in extensions[:MOST_NAMED]]
+    more = len(extensions) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
