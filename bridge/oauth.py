@@ -4,8 +4,10 @@ import binascii
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, unquote_plus
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.errors import (
     ApiError,
@@ -20,6 +22,38 @@ from bridge.errors import (
 from bridge.tokens import LIFETIME
 
 FORM: Final = "application/x-www-form-urlencoded"
+
+
+class TokenRequest(BaseModel):
+    """What a client sends for a token; id and secret may be in HTTP Basic instead."""
+
+    model_config = ConfigDict(title="TokenRequest")
+
+    grant_type: Literal["client_credentials"]
+    client_id: str | None = Field(default=None, min_length=1, examples=["panel"])
+    client_secret: str | None = Field(default=None, min_length=1, examples=["a long random one"])
+
+
+class TokenBody(BaseModel):
+    """A token (RFC 6749, section 5.1)."""
+
+    model_config = ConfigDict(title="Token")
+
+    access_token: str = Field(
+        description="To be sent as `Authorization: Bearer T`.",
+        json_schema_extra={"pattern": "^[A-Za-z0-9_.-]{10,}$"},
+    )
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int = Field(default=LIFETIME, description="Seconds it is good for.")
+
+
+class TokenErrorBody(BaseModel):
+    """Why there is no token (RFC 6749, section 5.2)."""
+
+    model_config = ConfigDict(title="TokenError")
+
+    error: str = Field(examples=["invalid_client"])
+    error_description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +85,18 @@ def read_token_request(
     return _from_form(form)
 
 
-def present_token(token: str) -> Mapping[str, object]:
+def present_token(token: str) -> Mapping[str, Any]:
     """The answer that hands out a token (RFC 6749, section 5.1)."""
-    return {"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME}
+    return TokenBody(access_token=token).model_dump()
 
 
-def present_error(error: ApiError) -> Mapping[str, str]:
+def present_error(error: ApiError) -> Mapping[str, Any]:
     """The answer that refuses one: OAuth's form also for what HTTP has against a request."""
     if isinstance(error, NotFound | MethodNotAllowed | BodyTooLarge):
         code = InvalidTokenRequest.code
     else:
         code = "server_error" if isinstance(error, InternalServerError) else error.code
-    return {"error": code, "error_description": error.message}
+    return TokenErrorBody(error=code, error_description=error.message).model_dump()
 
 
 def _form(body: bytes, content_type: str) -> dict[str, str]:

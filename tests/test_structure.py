@@ -22,7 +22,7 @@ RINGS: Final = (
         "rules",
         (
             *("channels", "calls", "views", "whisper", "happenings", "directory"),
-            *("authority", "client_secrets", "tokens", "oauth", "uapi"),
+            *("authority", "client_secrets", "tokens", "oauth", "uapi", "openapi"),
         ),
     ),
     (
@@ -46,7 +46,7 @@ PURE: Final = {
         "datetime",
         "difflib",
     ),
-    *("enum", "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math"),
+    *("enum", "functools", "hashlib", "heapq", "http", "ipaddress", "itertools", "json", "math"),
     *("operator", "re", "string", "tomllib", "typing", "unicodedata", "urllib.parse"),
     *("argon2", "itsdangerous", "pydantic", "pydantic_core"),
 }

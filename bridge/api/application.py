@@ -1,26 +1,25 @@
 """The application with its routes, and the socket it is served on."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from bridge.api.calls import CALL, CALLS, act_on_call, get_call, list_calls
+from bridge.api.calls import CALL_ROUTES
+from bridge.api.description import DESCRIPTION_ROUTES, publish
 from bridge.api.middlewares import in_json, logged
-from bridge.api.oauth import TOKEN, issue_token
-from bridge.api.site import SITE, Handler, Site
+from bridge.api.oauth import TOKEN_ROUTES
+from bridge.api.routes import Route, add
+from bridge.api.site import SITE, Site
+
+ROUTES: Final[tuple[Route, ...]] = (*CALL_ROUTES, *TOKEN_ROUTES, *DESCRIPTION_ROUTES)
+"""Every route, described beside its handler; tried in this order, so whispers come first."""
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body that are read."""
-
-ROUTES: Sequence[tuple[str, Mapping[str, Handler]]] = (
-    (CALL, {"PUT": act_on_call, "GET": get_call}),
-    (CALLS, {"GET": list_calls}),
-    (TOKEN, {"POST": issue_token}),
-)
-"""Paths, each with its handlers by method. They are tried in this order, so whispers come first."""
 
 SHUTDOWN_TIMEOUT = 15.0
 """Seconds the requests under way get to finish once the socket is closed."""
@@ -58,11 +57,8 @@ def make_app(site: Site) -> web.Application:
     """The application with every route of the API, with and without a trailing slash."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[logged, in_json])
     app[SITE] = site
-    for path, handlers in ROUTES:
-        for spelled in (path, path + "/"):
-            resource = app.router.add_resource(spelled)
-            for method, handler in handlers.items():
-                resource.add_route(method, handler)
+    add(app, ROUTES)
+    publish(app, ROUTES)
     return app
 
 

@@ -1,13 +1,30 @@
 """The phone calls over HTTP: listed, shown, acted on."""
 
 from datetime import UTC, datetime, tzinfo
+from typing import Final
 
 from aiohttp import web
 
 from bridge import uapi
 from bridge.api.asking import principal_of, reader_of, resolve
 from bridge.api.attempts import Attempt
+from bridge.api.routes import UAPI_ERRORS, Route
 from bridge.api.site import SITE
+from bridge.errors import (
+    ActionForbidden,
+    CallerIdInvalid,
+    ExtensionInvalid,
+    NotImplementedYet,
+    PbxUnavailable,
+    PhoneCallInvalid,
+    PrivateInvalid,
+    RequestInvalid,
+    SendCallToInvalid,
+    TimeoutInvalid,
+    UserInvalid,
+    ViewInvalid,
+)
+from bridge.openapi import Operation, Reply
 
 CALLS = "/uapi/phoneCalls/{userId}/{extension}"
 CALL = CALLS + "/{phoneCallId}"
@@ -66,3 +83,62 @@ def _link(request: web.Request, call_id: str) -> str:
 def _zone() -> tzinfo:
     """The machine's zone, asked anew because its offset changes twice a year."""
     return datetime.now().astimezone().tzinfo or UTC
+
+
+_OF_PATH: Final = (UserInvalid, ExtensionInvalid, ActionForbidden, PbxUnavailable)
+_NONE: Final = Reply(204, "There is none.")
+
+CALL_ROUTES: Final = (
+    Route(
+        "PUT",
+        CALL,
+        act_on_call,
+        Operation(
+            name="actOnPhoneCall",
+            summary="Whisper to a party of a call",
+            description="The same request again, while the phone rings or the whisper is in force, "
+            "is the same whisper.",
+            path=uapi.CallPath,
+            body=uapi.WhisperAction,
+            replies=(
+                Reply(202, "The phone of sendCallTo is being called.", uapi.AcceptedBody),
+                Reply(204, "The call has ended."),
+            ),
+            errors=(
+                *_OF_PATH,
+                *(RequestInvalid, TimeoutInvalid, CallerIdInvalid, PhoneCallInvalid, ViewInvalid),
+                *(PrivateInvalid, SendCallToInvalid, NotImplementedYet),
+            ),
+            form=UAPI_ERRORS,
+        ),
+    ),
+    Route(
+        "GET",
+        CALL,
+        get_call,
+        Operation(
+            name="getPhoneCall",
+            summary="One call of an extension",
+            description="The parameters of a list are checked, and only `fields` matters.",
+            path=uapi.CallPath,
+            query=uapi.ListQuery,
+            replies=(Reply(200, "The call.", uapi.PhoneCallBody), _NONE),
+            errors=(*_OF_PATH, PhoneCallInvalid, *uapi.list_errors()),
+            form=UAPI_ERRORS,
+        ),
+    ),
+    Route(
+        "GET",
+        CALLS,
+        list_calls,
+        Operation(
+            name="listPhoneCalls",
+            summary="The calls of an extension, or of all extensions of a user",
+            path=uapi.CallsPath,
+            query=uapi.ListQuery,
+            replies=(Reply(200, "A page of calls.", uapi.CollectionBody), _NONE),
+            errors=(*_OF_PATH, *uapi.list_errors()),
+            form=UAPI_ERRORS,
+        ),
+    ),
+)

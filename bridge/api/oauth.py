@@ -3,16 +3,25 @@
 import logging
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from aiohttp import web
 
 from bridge import oauth
 from bridge.api.asking import address_of
+from bridge.api.routes import OAUTH_ERRORS, Route
 from bridge.api.site import REQUEST_ID, SITE, Site
-from bridge.errors import ApiError, InvalidClient, InvalidTokenRequest
+from bridge.errors import (
+    ApiError,
+    InvalidClient,
+    InvalidTokenRequest,
+    TooManyRequests,
+    UnsupportedGrantType,
+)
 from bridge.happenings import TokenAsked
 from bridge.model import App, Asker
 from bridge.oauth import Credentials
+from bridge.openapi import Access, Operation, Reply
 
 log = logging.getLogger(__name__)
 
@@ -61,3 +70,23 @@ async def _authenticated(site: Site, asked: Iterable[Credentials]) -> str:
         if await site.authenticator.check(secret_hash, who.client_secret):
             return who.client_id
     raise InvalidClient
+
+
+TOKEN_ROUTES: Final = (
+    Route(
+        "POST",
+        TOKEN,
+        issue_token,
+        Operation(
+            name="issueToken",
+            summary="A token for an app",
+            description="OAuth 2.0, client credentials (RFC 6749, section 4.4).",
+            body=oauth.TokenRequest,
+            body_type=oauth.FORM,
+            replies=(Reply(200, "The token.", oauth.TokenBody),),
+            errors=(InvalidTokenRequest, UnsupportedGrantType, InvalidClient, TooManyRequests(1)),
+            form=OAUTH_ERRORS,
+            access=Access.CLIENT,
+        ),
+    ),
+)

@@ -4,7 +4,8 @@ The only place that knows the names of JSON fields and query parameters; it know
 network or environment.
 """
 
-from bridge.uapi.listing import ListQuery, Page, parse_list, select
+from bridge.uapi.listing import ListQuery, Page, list_errors, parse_list, select
+from bridge.uapi.paths import CallPath, CallsPath
 from bridge.uapi.presenting import (
     call_link,
     list_link,
@@ -14,9 +15,18 @@ from bridge.uapi.presenting import (
     present_page,
 )
 from bridge.uapi.requests import WhisperAction, WhisperForm, parse_action, parse_call_id
-from bridge.uapi.shapes import CollectionBody, ErrorBody, PhoneCallBody, PhoneCallViewBody
+from bridge.uapi.shapes import (
+    AcceptedBody,
+    CollectionBody,
+    ErrorBody,
+    PhoneCallBody,
+    PhoneCallViewBody,
+)
 
 __all__ = [
+    "AcceptedBody",
+    "CallPath",
+    "CallsPath",
     "CollectionBody",
     "ErrorBody",
     "ListQuery",
@@ -26,6 +36,7 @@ __all__ = [
     "WhisperAction",
     "WhisperForm",
     "call_link",
+    "list_errors",
     "list_link",
     "parse_action",
     "parse_call_id",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from bridge.errors import ListParameterInvalid
@@ -34,6 +34,14 @@ def _field_names(value: object) -> object:
     if not PHONE_CALL_FIELDS.keys() >= set(names):
         raise ValueError("not a field of PhoneCall")
     return names
+
+
+# Read by the function above, written in a URL as names separated by commas.
+FieldNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_field_names),
+    WithJsonSchema({"type": "array", "items": {"enum": list(PHONE_CALL_FIELDS)}, "minItems": 1}),
+]
 
 
 class ListQuery(BaseModel):
@@ -65,7 +73,7 @@ class ListQuery(BaseModel):
     sort_order: Literal["ascending", "descending"] = Field(
         default="ascending", description="Order by published, ascending or descending."
     )
-    fields: Annotated[tuple[str, ...], BeforeValidator(_field_names)] | None = Field(
+    fields: FieldNames | None = Field(
         default=None,
         description="Fields of PhoneCall to show, separated by commas: "
         f"{', '.join(PHONE_CALL_FIELDS)}.",
@@ -126,6 +134,11 @@ def select(calls: Iterable[PhoneCall], query: ListQuery, tz: tzinfo) -> Page:
 
 
 _NAMES: Final = {str(field.alias): field for field in ListQuery.model_fields.values()}
+
+
+def list_errors() -> tuple[ListParameterInvalid, ...]:
+    """Return the error of each parameter."""
+    return tuple(map(_invalid, _NAMES))
 
 
 def _invalid(name: str) -> ListParameterInvalid:

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Generic, Literal, NamedTuple, NoReturn, Typ
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from bridge.callerid import parse_caller_id
 from bridge.errors import (
@@ -46,11 +47,25 @@ LONGEST_WAIT: Final = (2**31 - 1) // 1000
 _SECONDS: Final = WholeNumber(1, LONGEST_WAIT)
 
 
+_EXAMPLE: Final[JsonDict] = {
+    "action": "Whisper",
+    "sendCallTo": "0003*024",
+    "private": 0,
+    "callerId": "Whisper To Me <42420042>",
+    "waitForPickup": "20",
+    "phoneCallViewId": "01",
+}
+
+
 class WhisperAction(BaseModel):
     """Whisper to a party of a phone call (Whisper specification, Request Payload)."""
 
     model_config = ConfigDict(
-        title="PhoneCallAction", alias_generator=to_camel, extra="ignore", frozen=True
+        title="PhoneCallAction",
+        alias_generator=to_camel,
+        extra="ignore",
+        frozen=True,
+        json_schema_extra={"examples": [_EXAMPLE]},
     )
 
     action: Action = Field(description="What to do with the call.")

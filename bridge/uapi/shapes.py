@@ -4,13 +4,26 @@ Source: Whisper specification, Example; UnifiedAPI, PhoneCall, PhoneCallView, Li
 Errors. A field that is null is left out of every one of them.
 """
 
-from typing import Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.main import IncEx
 
-_DATE: Final = "2012-06-27T16:08:55+03:00"
+from bridge.model import Flow, Status
+
+_CALL_ID: Final = "b817d2618fe6f1804333"
+
+# An XML Schema dateTime with an offset is a date-time of RFC 3339.
+Date = Annotated[
+    str,
+    Field(examples=["2012-06-27T16:08:55+03:00"], json_schema_extra={"format": "date-time"}),
+]
+
+
+def _nothing_required(schema: dict[str, Any]) -> None:
+    """Of a PhoneCall a client may ask for any fields."""
+    del schema["required"]
 
 
 class Shape(BaseModel):
@@ -31,16 +44,21 @@ class PhoneCallViewBody(Shape):
 
     model_config = ConfigDict(title="PhoneCallView")
 
-    id: str = Field(description="Two digits, unique in the call.", examples=["01"])
+    id: str = Field(
+        description="Two digits, unique in the call.",
+        examples=["01"],
+        json_schema_extra={"pattern": "^[0-9]{2,}$"},
+    )
     extension: str = Field(
         description="The extension whose view this is; for a whisper the one whispered to.",
         examples=["0003*210"],
     )
-    answered: str | None = Field(default=None, examples=[_DATE])
+    answered: Date | None = None
     status: str = Field(
         description="0 unknown, 1 off hook, 2 trying, 3 ringing, 4 the other side is ringing, "
         "5 on call.",
         examples=["5"],
+        json_schema_extra={"enum": [str(status.value) for status in Status]},
     )
     caller_id: str | None = Field(default=None, examples=["John Doe <3334444>"])
     source: list[str] = Field(
@@ -52,12 +70,15 @@ class PhoneCallViewBody(Shape):
         examples=[["0003*210"]],
     )
     flow: int | None = Field(
-        default=None, description="2 local, 4 outgoing public, 8 incoming public.", examples=[8]
+        default=None,
+        description="2 local, 4 outgoing public, 8 incoming public.",
+        examples=[8],
+        json_schema_extra={"enum": [flow.value for flow in Flow]},
     )
-    ringing: str | None = Field(default=None, examples=[_DATE])
-    on_hold: str | None = Field(default=None, examples=[_DATE])
-    parked: str | None = Field(default=None, examples=[_DATE])
-    recording: str | None = Field(default=None, examples=[_DATE])
+    ringing: Date | None = None
+    on_hold: Date | None = None
+    parked: Date | None = None
+    recording: Date | None = None
     holder: int | None = Field(
         default=None, description="1 on the view that put the call on hold.", examples=[1]
     )
@@ -77,18 +98,16 @@ class SelfLink(Shape):
 class PhoneCallBody(Shape):
     """A call with its views; with ``fields`` in the request only those it names."""
 
-    model_config = ConfigDict(title="PhoneCall")
+    model_config = ConfigDict(title="PhoneCall", json_schema_extra=_nothing_required)
 
-    id: str = Field(examples=["b817d2618fe6f1804333"])
+    id: str = Field(examples=[_CALL_ID])
     extension: str = Field(description="The extension charged for the call.", examples=["0003*210"])
     owner_id: str | None = Field(default=None, examples=["3"])
     owner_name: str | None = Field(
         default=None, description="The organization.", examples=["Default Organization"]
     )
-    answered: str | None = Field(default=None, examples=[_DATE])
-    published: str | None = Field(
-        default=None, description="When the call entered the system.", examples=[_DATE]
-    )
+    answered: Date | None = None
+    published: Date | None = Field(default=None, description="When the call entered the system.")
     phone_call_view: list[PhoneCallViewBody] | None = Field(default=None)
     link: SelfLink
 
@@ -104,7 +123,7 @@ class AcceptedBody(Shape):
 
     model_config = ConfigDict(title="AcceptedPhoneCall")
 
-    id: str = Field(examples=["b817d2618fe6f1804333"])
+    id: str = Field(examples=[_CALL_ID])
     extension: str = Field(description="The extension charged for the call.", examples=["0003*210"])
     link: SelfLink
     warning: str | None = Field(
@@ -135,6 +154,8 @@ class CollectionBody(Shape):
 
 class ErrorDetail(Shape):
     """What went wrong."""
+
+    model_config = ConfigDict(title="ErrorDetail")
 
     code: str = Field(examples=["pc_timeout_invalid"])
     message: str

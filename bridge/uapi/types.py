@@ -101,9 +101,24 @@ def _described(pattern: re.Pattern[str]) -> WithJsonSchema:
 
 Flag = Annotated[bool, PlainValidator(flag), WithJsonSchema({"enum": list(_FLAGS)})]
 ViewId = Annotated[str, PlainValidator(view_id), _described(_DIGITS)]
-ExtensionNumber = Annotated[str, PlainValidator(extension_number), _described(_EXTENSION)]
+CallIdText = Annotated[str, PlainValidator(call_id), _described(_CALL_ID)]
+ExtensionNumber = Annotated[
+    str,
+    PlainValidator(extension_number),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{_EXTENSION.pattern}$"},
+                {"type": "integer", "minimum": 0},
+            ]
+        }
+    ),
+]
+# What cannot be seen is refused in the name as well, and more than 80 bytes.
 CallerIdText = Annotated[
-    CallerId, PlainValidator(parse_caller_id), WithJsonSchema({"type": "string"})
+    CallerId,
+    PlainValidator(parse_caller_id),
+    WithJsonSchema({"type": "string", "pattern": '^ *[^<>"\\\\]+ <[0-9+*]{1,40}> *$'}),
 ]
 
 

@@ -11,10 +11,13 @@ from yarl import URL
 
 from bridge.actions import Action, Answer
 from bridge.api import Site, serving
+from bridge.api.application import ROUTES
+from bridge.api.description import document
 from bridge.events import Snapshot
 from bridge.happenings import Listener
 from bridge.service import Rules, Service
 from bridge.tokens import TokenBook
+from tests.support.described import Description
 from tests.support.directory import DIRECTORY
 from tests.support.happenings import UP, leg, seen, spies
 from tests.support.pbx import FakePbx, success
@@ -22,6 +25,8 @@ from tests.support.scene import AGENT_LEG, WHISPER
 
 TOKENS = TokenBook([b"k" * 64])
 PUBLIC = "https://pbx.example.com"
+DESCRIPTION = Description(document(ROUTES, PUBLIC))
+"""What every answer in these tests is compared with."""
 LIMIT = aiohttp.ClientTimeout(total=10)
 
 
@@ -49,7 +54,12 @@ class House:
             headers["Authorization"] = f"Bearer {token or self.token}"
         url = URL(self.url + path, encoded=True)
         async with self.http.request(method, url, headers=headers, **more) as answer:
-            return Answered(answer.status, answer.headers, await answer.read())
+            answered = Answered(answer.status, answer.headers, await answer.read())
+        if "X-Request-Id" in answered.headers:  # a request that is no HTTP has no name
+            DESCRIPTION.check(
+                method, path.partition("?")[0], answered.status, answered.headers, answered.body
+            )
+        return answered
 
     async def get(self, path: str, **more: Any) -> "Answered":
         """GET."""
