@@ -94,6 +94,10 @@ def remember(uniqueid: str, memo: str) -> Action:
     return _action("Setvar", Channel=uniqueid, Variable=LEG_VARIABLE, Value=memo)
 
 
+NO_DEVICE = "INVALID"
+"""The state of a device of which the PBX knows nothing."""
+
+
 def device_state(endpoint: str) -> Action:
     """Ask for the state of a device: the answer's ``Value`` is ``UNAVAILABLE``, ``INVALID``, …."""
     return _action("Getvar", Variable=f"DEVICE_STATE({endpoint})")

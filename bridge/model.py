@@ -51,7 +51,8 @@ class Extension:
     """An extension by its extended number (``0003*210``) and the endpoint its channels carry.
 
     ``endpoint`` is technology and name as Asterisk writes them, ``PJSIP/0003*210``. Nobody may
-    listen in on one that is ``protected``.
+    listen in on one that is ``protected``. One that is ``discovered`` has no line of its own in the
+    directory: it exists if the PBX knows its endpoint.
     """
 
     number: str
@@ -60,6 +61,7 @@ class Extension:
     endpoint: str
     caller_id: CallerId
     protected: bool = False
+    discovered: bool = False
 
     @property
     def organization(self) -> Organization:

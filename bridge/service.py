@@ -7,14 +7,15 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from bridge import actions
 from bridge.authority import Authority
 from bridge.calls import Picture
 from bridge.channels import Call, Channel
-from bridge.directory import Directory
+from bridge.directory import Directory, Named
 from bridge.errors import (
     ActionForbidden,
     ApiError,
@@ -106,6 +107,7 @@ class Service:
     ) -> None:
         self.report = Reporting(listeners, wall, steady)
         self._rules = rules or Rules()
+        self._pbx = pbx
         self._authority = authority = Authority(directory)
         self.picture = Picture(self._rules.pbx_name, authority.by_endpoint, authority.by_number)
         self.whispering = Whispering(
@@ -155,7 +157,28 @@ class Service:
 
     # What clients ask
 
-    def list_calls(self, extensions: Sequence[Extension]) -> list[PhoneCall]:
+    async def require_known(self, principal: Principal, named: Named, call_id: str = "") -> None:
+        """Have the PBX confirm an extension that has no line of its own in the directory.
+
+        It need not be asked when the extension takes part in the call with that id.
+        Raises what ``principal`` is to be told when there is no such extension, and PbxUnavailable.
+        """
+        extension = named.one
+        if extension is None or not extension.discovered:
+            return
+        call = self.picture.call(call_id)
+        if call is not None and _involves(call, named):
+            return
+        answer = await self._pbx.send(actions.device_state(extension.endpoint))
+        if not answer.success:
+            log.error("the PBX refuses to tell the state of a device: %s", answer.message)
+            raise PbxUnavailable("The PBX does not tell whether it knows the extension.")
+        known = answer.headers.get("Value") != actions.NO_DEVICE
+        error = self.directory.missing(principal.app, extension, known=known)
+        if error is not None:
+            raise error
+
+    def list_calls(self, extensions: Container[Extension]) -> list[PhoneCall]:
         """The calls in which one of these extensions takes part.
 
         Raises PbxUnavailable while the picture is not complete.
@@ -164,7 +187,7 @@ class Service:
         shown = (self._show(call) for call in self.picture.calls() if _involves(call, extensions))
         return [call for call in shown if call is not None]
 
-    def find_call(self, extensions: Sequence[Extension], call_id: str) -> PhoneCall | None:
+    def find_call(self, extensions: Container[Extension], call_id: str) -> PhoneCall | None:
         """The call with that id, if one of these extensions takes part in it.
 
         Raises PbxUnavailable while the picture is not complete.
@@ -176,7 +199,7 @@ class Service:
     async def whisper(
         self,
         principal: Principal,
-        extensions: Sequence[Extension],
+        extensions: Container[Extension],
         call_id: str,
         form: WhisperForm,
     ) -> PhoneCall | None:
@@ -240,7 +263,7 @@ class Service:
     async def _promised(
         self,
         principal: Principal,
-        extensions: Sequence[Extension],
+        extensions: Container[Extension],
         call_id: str,
         form: WhisperForm,
     ) -> tuple[Channel, Session]:
@@ -350,7 +373,7 @@ class Service:
         )
 
 
-def _involves(call: Call, extensions: Sequence[Extension]) -> bool:
+def _involves(call: Call, extensions: Container[Extension]) -> bool:
     return any(leg.extension in extensions for leg in call.views())
 
 

@@ -1,6 +1,6 @@
 """A call as its parties see it, and which of its legs may be whispered to."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from bridge.channels import Call, Channel
 from bridge.errors import ViewInvalid
@@ -53,12 +53,12 @@ def is_joining(leg: Channel) -> bool:
     return leg.call is not None and leg.is_up and leg.parked is None and not talks(leg)
 
 
-def whisper_target(leg: Channel | None, extensions: Iterable[Extension]) -> Channel:
+def whisper_target(leg: Channel | None, extensions: Container[Extension]) -> Channel:
     """The leg itself, if it is one of these extensions' own device and on call.
 
     Raises ViewInvalid, which says why, for anything else: unsure means no whisper.
     """
-    if leg is None or not leg.is_party or leg.extension not in tuple(extensions):
+    if leg is None or not leg.is_party or leg.extension not in extensions:
         raise ViewInvalid
     if leg.parked is not None:
         raise ViewInvalid("The view is parked: there is nobody on call to whisper to.")

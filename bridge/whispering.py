@@ -39,7 +39,7 @@ FIRST_SIGN_TIMEOUT = 5.0
 MOST_OTHERS = 4
 """Others of a whisper that its leg remembers: in a conference one who stays is enough."""
 
-_UNCALLABLE = {"UNAVAILABLE": Reason.UNREGISTERED, "INVALID": Reason.UNKNOWN}
+_UNCALLABLE = {"UNAVAILABLE": Reason.UNREGISTERED, actions.NO_DEVICE: Reason.UNKNOWN}
 """States of a device that cannot be called, and what they say of the phone."""
 
 

@@ -1,19 +1,21 @@
 """Who is asking, and for what: the token and the path of a request."""
 
 import time
-from collections.abc import Sequence
 
 from aiohttp import web
 
 from bridge.api.site import REQUEST_ID, SITE
+from bridge.directory import Named
 from bridge.errors import AccessDenied
-from bridge.model import Extension, Permission, Principal
+from bridge.model import Permission, Principal
 
 
-def resolve(request: web.Request, principal: Principal) -> Sequence[Extension]:
-    """The extensions the path names, as far as they are within reach."""
-    path = request.match_info
-    return request.app[SITE].directory.resolve(principal, path["userId"], path["extension"])
+async def resolve(request: web.Request, principal: Principal) -> Named:
+    """The extensions the path names, as far as they are within reach and there are such."""
+    site, path = request.app[SITE], request.match_info
+    named = site.directory.resolve(principal, path["userId"], path["extension"])
+    await site.service.require_known(principal, named, path.get("phoneCallId", ""))
+    return named
 
 
 def reader_of(request: web.Request) -> Principal:

@@ -32,7 +32,7 @@ CALL = CALLS + "/{phoneCallId}"
 
 async def list_calls(request: web.Request) -> web.Response:
     """The calls of extensions."""
-    site, extensions = request.app[SITE], resolve(request, reader_of(request))
+    site, extensions = request.app[SITE], await resolve(request, reader_of(request))
     query = uapi.parse_list(request.query)
     page = uapi.select(site.service.list_calls(extensions), query, _zone())
     if not page.total:
@@ -50,7 +50,7 @@ async def list_calls(request: web.Request) -> web.Response:
 
 async def get_call(request: web.Request) -> web.Response:
     """One call."""
-    site, extensions = request.app[SITE], resolve(request, reader_of(request))
+    site, extensions = request.app[SITE], await resolve(request, reader_of(request))
     call_id = uapi.parse_call_id(request.match_info["phoneCallId"])
     query = uapi.parse_list(request.query)
     call = site.service.find_call(extensions, call_id)
@@ -65,7 +65,7 @@ async def act_on_call(request: web.Request) -> web.Response:
     site = request.app[SITE]
     with Attempt(request) as attempt:
         principal = attempt.by(principal_of(request))
-        extensions = resolve(request, principal)
+        extensions = await resolve(request, principal)
         form = attempt.to(uapi.parse_action(await request.read()))
     call_id = request.match_info["phoneCallId"]
     call = await site.service.whisper(principal, extensions, call_id, form)

@@ -75,6 +75,9 @@ def _may(arguments: argparse.Namespace) -> int:
     asked = Question(supervisor, target, permission, app)
     decision = directory.may(app, permission, target, supervisor)
     print(f"yes: {_why(asked, decision)}" if decision else f"no: {_why_not(asked, decision)}")
+    for one in (supervisor, target):
+        if one.discovered:
+            print(f"{one.number} has no line of its own: it exists if the PBX knows {one.endpoint}")
     return YES if decision else NO
 
 

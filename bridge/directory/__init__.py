@@ -19,6 +19,11 @@ The directory is one TOML document. What was read from it never changes, it is r
     caller_id = "Agent 210 <0003*210>"      # default: no name, and the number
     protected = true                        # nobody may listen in; default false
 
+    [[discovery]]                           # extensions that need no line of their own
+    endpoint = "PJSIP/0003*{number}"
+    numbers = ["2XX"]                       # short ones; see patterns
+    user = "12"                             # and type, caller_id, protected as above
+
     [[apps]]
     client_id = "my-app"
     client_secret_hash = "$argon2id$..."    # what whisper-bridge hash-secret prints
@@ -32,7 +37,8 @@ The directory is one TOML document. What was read from it never changes, it is r
     actions = ["whisper", "monitor"]        # default: these and barge
 """
 
+from bridge.directory.extensions import Named
 from bridge.directory.lookup import Directory, DirectoryError
 from bridge.directory.policy import Decision, Refusal
 
-__all__ = ["Decision", "Directory", "DirectoryError", "Refusal"]
+__all__ = ["Decision", "Directory", "DirectoryError", "Named", "Refusal"]

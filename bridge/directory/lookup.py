@@ -6,19 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from bridge.callerid import parse_caller_id
 from bridge.client_secrets import decoy
+from bridge.directory.extensions import Extensions, Named
+from bridge.directory.kinds import EXTENDED
 from bridge.directory.policy import Decision, Policy, decide
-from bridge.directory.reach import prefix_of, reaches_number, reaches_user
+from bridge.directory.reach import absent, reaches, reaches_form
+from bridge.directory.reading import app_of, extension_of, pattern_of
 from bridge.directory.supervision import policy_of
-from bridge.directory.tables import EXTENDED, Misplaced, Row, read_tables
-from bridge.errors import AccessDenied, ExtensionInvalid, SendCallToInvalid, UserInvalid
+from bridge.directory.tables import Misplaced, read_tables
+from bridge.errors import AccessDenied, ApiError, ExtensionInvalid, SendCallToInvalid, UserInvalid
 from bridge.model import (
-    DEFAULT_ACTIONS,
     App,
-    CallerId,
     Extension,
-    ExtensionType,
     Organization,
     Permission,
     Principal,
@@ -51,9 +50,7 @@ class Directory:
     _organizations: Sequence[Organization]
     _users: Mapping[str, User]
     _apps: Mapping[str, App]
-    _extensions: Mapping[str, Extension]
-    _endpoints: Mapping[str, Extension]
-    _owned: Mapping[str, tuple[Extension, ...]]
+    _extensions: Extensions
     _policy: Policy
     _decoy: str
 
@@ -82,14 +79,14 @@ class Directory:
             row["id"]: User(row["id"], row.refer("organization", organizations))
             for row in tables["users"]
         }
-        extensions = [_extension(row, users) for row in tables["extensions"]]
         return cls(
             _organizations=tuple(organizations.values()),
             _users=users,
-            _apps={row["client_id"]: _app(row, users) for row in tables["apps"]},
-            _extensions={extension.number: extension for extension in extensions},
-            _endpoints={extension.endpoint: extension for extension in extensions},
-            _owned=_by_owner(extensions),
+            _apps={row["client_id"]: app_of(row, users) for row in tables["apps"]},
+            _extensions=Extensions(
+                (extension_of(row, users) for row in tables["extensions"]),
+                (pattern_of(row, users) for row in tables["discovery"]),
+            ),
             _policy=policy_of(tables["supervision"], organizations.values(), users),
             _decoy=decoy(row["client_secret_hash"] for row in tables["apps"]),
         )
@@ -108,15 +105,15 @@ class Directory:
 
     def by_endpoint(self, endpoint: str) -> Extension | None:
         """Return the extension whose channels carry exactly ``endpoint`` (``PJSIP/0003*210``)."""
-        return self._endpoints.get(endpoint)
+        return self._extensions.by_endpoint(endpoint)
 
     def extension(self, number: str) -> Extension | None:
         """Return the extension with the extended ``number`` (``0003*210``)."""
-        return self._extensions.get(number)
+        return self._extensions.by_number(number)
 
     def extensions(self) -> Iterable[Extension]:
         """Every extension that is written down."""
-        return self._extensions.values()
+        return self._extensions.listed()
 
     def written(self, number: str, organization: Organization | None) -> Extension | None:
         """Return the extension with a number: extended, or short inside ``organization``.
@@ -126,14 +123,14 @@ class Directory:
         if organization is None and len(self._organizations) == 1:
             organization = self._organizations[0]
         extended = _extended(number, organization) if organization else number
-        return self._extensions.get(extended or "")
+        return self.extension(extended or "")
 
-    def resolve(self, principal: Principal, user_id: str, extension: str) -> tuple[Extension, ...]:
+    def resolve(self, principal: Principal, user_id: str, extension: str) -> Named:
         """Return the extensions that ``{userId}/{extension}`` of a path name for ``principal``.
 
         One extension, or with ``@self`` all those of the user, which may be none.
         ``@owner`` asks nothing of the owner; ``@owner`` with ``@self`` names no extension to
-        be owned, so it means the token's own user.
+        be owned, so it means the token's own user. For one that is discovered see ``missing``.
 
         Raises, checked in this order (UnifiedAPI, Types and Errors): UserInvalid for a user
         unknown or out of reach, ExtensionInvalid for a malformed number, AccessDenied for one
@@ -141,11 +138,19 @@ class Directory:
         """
         user = self._named_user(principal, user_id)
         if extension == "@self":
-            return self._owned.get((user or principal.user).id, ())
+            return Named(user=user or principal.user)
         found = self._reachable(principal, extension)
         if user is not None and found.user.id != user.id:
             raise ExtensionInvalid
-        return (found,)
+        return Named(found)
+
+    def missing(self, app: App, named: Extension, *, known: bool) -> ApiError | None:
+        """Return what to answer if an extension that was discovered is not there after all.
+
+        ``named`` is what ``resolve`` gave, and ``known`` whether the PBX knows its endpoint.
+        """
+        there = known and self._extensions.by_number(named.number) == named
+        return None if there else absent(app)
 
     def may(
         self,
@@ -167,7 +172,7 @@ class Directory:
         Raises SendCallToInvalid with the rule that is broken; a number that is unknown and one
         of another organization are not told apart. What else ``may`` forbids raises its error.
         """
-        found = self._extensions.get(_extended(number, principal.user.organization) or "")
+        found = self.extension(_extended(number, principal.user.organization) or "")
         if found is None:
             raise SendCallToInvalid
         self.may(principal.app, permission, target, found).require()
@@ -180,19 +185,20 @@ class Directory:
         if user_id in ("@me", "@viewer"):
             return principal.user
         user = self._users.get(user_id)
-        if user is None or not reaches_user(principal.app, user):
+        if user is None or not reaches(principal.app, user):
             raise UserInvalid
         return user
 
     def _reachable(self, principal: Principal, extension: str) -> Extension:
-        number = _extended(extension, principal.user.organization)
+        app, number = principal.app, _extended(extension, principal.user.organization)
         if number is None:
             raise ExtensionInvalid
-        found = self._extensions.get(number)
-        if not reaches_number(principal.app, number, found):
+        if not reaches_form(app, number):
             raise AccessDenied
+        own = app.reach is Reach.USER
+        found = self._extensions.of_user(number, app.user) if own else self.extension(number)
         if found is None:
-            raise ExtensionInvalid
+            raise absent(app)
         return found
 
 
@@ -201,40 +207,3 @@ def _extended(number: str, organization: Organization) -> str | None:
     if _SHORT.fullmatch(number):
         return f"{organization.prefix}*{number}"
     return number if EXTENDED.fullmatch(number) else None
-
-
-def _extension(row: Row, users: Mapping[str, User]) -> Extension:
-    user = row.refer("user", users)
-    if prefix_of(row["number"]) != user.organization.prefix:
-        prefix = user.organization.prefix
-        raise row.mistake("number", f'the organization of user "{user.id}" has prefix {prefix}')
-    return Extension(
-        number=row["number"],
-        user=user,
-        type=ExtensionType(row.values.get("type", ExtensionType.PHONE)),
-        endpoint=row["endpoint"],
-        caller_id=_shown_as(row),
-        protected=row.values.get("protected", False),
-    )
-
-
-def _shown_as(row: Row) -> CallerId:
-    written = row.values.get("caller_id")
-    return CallerId("", row["number"]) if written is None else parse_caller_id(written)
-
-
-def _app(row: Row, users: Mapping[str, User]) -> App:
-    return App(
-        client_id=row["client_id"],
-        secret_hash=row["client_secret_hash"],
-        user=row.refer("user", users),
-        reach=Reach(row.values.get("reach", Reach.USER)),
-        actions=frozenset(map(Permission, row.values.get("actions", DEFAULT_ACTIONS))),
-    )
-
-
-def _by_owner(extensions: Iterable[Extension]) -> dict[str, tuple[Extension, ...]]:
-    owned: dict[str, tuple[Extension, ...]] = {}
-    for extension in extensions:
-        owned[extension.user.id] = (*owned.get(extension.user.id, ()), extension)
-    return owned

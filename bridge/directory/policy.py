@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bridge.directory.reach import reaches_number
+from bridge.directory.reach import reaches
 from bridge.errors import (
     AccessDenied,
     ActionForbidden,
@@ -121,7 +121,7 @@ def decide(
         return Decision(Refusal.ACTION)
     if target is None:
         return YES
-    if app is not None and not reaches_number(app, target.number, target):
+    if app is not None and not reaches(app, target.user):
         return Decision(Refusal.REACH)
     if permission not in SUPERVISION:
         return YES

@@ -1,6 +1,7 @@
-"""How far an app sees (UnifiedAPI, Tokens and Errors)."""
+"""How far an app sees, and what it is told of what is not there (UnifiedAPI, Tokens and Errors)."""
 
-from bridge.model import App, Extension, Reach, User
+from bridge.errors import AccessDenied, ApiError, ExtensionInvalid
+from bridge.model import App, Reach, User
 
 
 def prefix_of(number: str) -> str:
@@ -8,8 +9,8 @@ def prefix_of(number: str) -> str:
     return number.partition("*")[0]
 
 
-def reaches_user(app: App, user: User) -> bool:
-    """Whether an app reaches a user."""
+def reaches(app: App, user: User) -> bool:
+    """Whether an app reaches a user, and with him his extensions."""
     match app.reach:
         case Reach.USER:
             return user.id == app.user.id
@@ -19,15 +20,15 @@ def reaches_user(app: App, user: User) -> bool:
             return True
 
 
-def reaches_number(app: App, number: str, found: Extension | None) -> bool:
-    """Whether an app reaches an extended number, which is that of ``found`` if anybody's.
+def reaches_form(app: App, number: str) -> bool:
+    """Whether an extended number could be in reach by its form, be it anybody's or nobody's."""
+    own = app.user.organization.prefix
+    return app.reach is Reach.SYSTEM or prefix_of(number) == own
 
-    Decided by the number's form where that can be done, so that nothing tells it exists.
+
+def absent(app: App) -> ApiError:
+    """What an app is told of a number that is nobody's, though its form is in reach.
+
+    To an app of a user it is one that is not his, like those of others.
     """
-    match app.reach:
-        case Reach.USER:
-            return found is not None and found.user.id == app.user.id
-        case Reach.ORGANIZATION:
-            return prefix_of(number) == app.user.organization.prefix
-        case Reach.SYSTEM:
-            return True
+    return AccessDenied() if app.reach is Reach.USER else ExtensionInvalid()

@@ -1,88 +1,17 @@
 """The tables of the document: which keys their rows have, and what each may say."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from bridge.callerid import parse_caller_id
+import bridge.directory.kinds as kinds
 from bridge.client_secrets import checked_hash
-from bridge.directory.patterns import FORM, digits
+from bridge.directory.kinds import Reader
 from bridge.model import SUPERVISION, ExtensionType, Permission, Reach
 from bridge.toml_lines import TomlPath, did_you_mean
 
 T = TypeVar("T")
-
-EXTENDED = re.compile(r"[0-9]+\*[0-9]+")
-IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9_.*@+#:-]+")
-Reader = Callable[[Any], Any]
-
-
-def _identifier(value: Any) -> str:
-    text = str(value) if type(value) is int and 0 <= value < 2**63 else value
-    if isinstance(text, str) and IDENTIFIER.fullmatch(text):
-        return text
-    raise ValueError("must be a number, or letters, digits and . _ -")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str) and value.strip() and value.isprintable():
-        return value
-    raise ValueError("must be a string of printable characters")
-
-
-def _caller_id(value: Any) -> str:
-    try:
-        return str(parse_caller_id(value))
-    except ValueError:
-        raise ValueError("must have the form Name <number>, without control characters") from None
-
-
-def _matching(pattern: re.Pattern[str], reason: str) -> Reader:
-    def read(value: Any) -> str:
-        if isinstance(value, str) and pattern.fullmatch(value):
-            return value
-        raise ValueError(reason)
-
-    return read
-
-
-def _one_of(words: Iterable[str]) -> Reader:
-    known = list(words)
-
-    def read(value: Any) -> str:
-        if isinstance(value, str) and value in known:
-            return value
-        raise ValueError(f"must be one of {', '.join(known)}{did_you_mean(value, known)}")
-
-    return read
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ValueError("must be true or false")
-
-
-def _list_of(read: Reader) -> Reader:
-    def read_all(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise ValueError("must be a list, in [ ]")
-        return tuple(map(read, value))
-
-    return read_all
-
-
-def _member(value: Any) -> str:
-    """Read who is meant in a rule of supervision: a user, or extended numbers by a pattern."""
-    user = isinstance(value, str) and re.fullmatch(f"user:{IDENTIFIER.pattern}", value)
-    number = isinstance(value, str) and re.fullmatch(r"[0-9]+\*(.+)", value)
-    if number:
-        digits(number[1])
-    if user or number:
-        return str(value)
-    raise ValueError(f"must be extended numbers, of {FORM}, or users, like user:12")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,41 +31,52 @@ class Table:
         return next(iter(self.keys))
 
 
-# RFC 6749, appendix A.1: visible ASCII characters and the space.
-_client_id = _matching(re.compile(r"[ -~]+"), "must be a string of ASCII characters")
-
 TABLES: Mapping[str, Table] = {
     "organizations": Table(
         "organization",
         {
-            "id": _identifier,
-            "name": _text,
-            "prefix": _matching(re.compile("[0-9]+"), 'must be digits in quotes, like "0003"'),
+            "id": kinds.identifier,
+            "name": kinds.text,
+            "prefix": kinds.matching(re.compile("[0-9]+"), 'must be digits in quotes, like "0003"'),
         },
         unique=("id", "prefix"),
     ),
-    "users": Table("user", {"id": _identifier, "organization": _identifier}, unique=("id",)),
+    "users": Table(
+        "user", {"id": kinds.identifier, "organization": kinds.identifier}, unique=("id",)
+    ),
     "extensions": Table(
         "extension",
         {
-            "number": _matching(EXTENDED, 'must be an extended number, like "0003*210"'),
-            "user": _identifier,
-            "type": _one_of(ExtensionType),
-            "endpoint": _matching(ENDPOINT, "must be a technology and a name, like PJSIP/0003*210"),
-            "caller_id": _caller_id,
-            "protected": _flag,
+            "number": kinds.matching(kinds.EXTENDED, 'must be an extended number, like "0003*210"'),
+            "user": kinds.identifier,
+            "type": kinds.one_of(ExtensionType),
+            "endpoint": kinds.endpoint,
+            "caller_id": kinds.caller_id,
+            "protected": kinds.flag,
         },
         optional=frozenset({"type", "endpoint", "caller_id", "protected"}),
         unique=("number", "endpoint"),
     ),
+    "discovery": Table(
+        "discovery",
+        {
+            "endpoint": kinds.with_number(kinds.endpoint),
+            "numbers": kinds.list_of(kinds.number_pattern),
+            "user": kinds.identifier,
+            "type": kinds.one_of(ExtensionType),
+            "caller_id": kinds.with_number(kinds.caller_id),
+            "protected": kinds.flag,
+        },
+        optional=frozenset({"type", "caller_id", "protected"}),
+    ),
     "apps": Table(
         "app",
         {
-            "client_id": _client_id,
+            "client_id": kinds.client_id,
             "client_secret_hash": checked_hash,
-            "user": _identifier,
-            "reach": _one_of(Reach),
-            "actions": _list_of(_one_of(Permission)),
+            "user": kinds.identifier,
+            "reach": kinds.one_of(Reach),
+            "actions": kinds.list_of(kinds.one_of(Permission)),
         },
         optional=frozenset({"reach", "actions"}),
         unique=("client_id",),
@@ -148,9 +88,9 @@ TABLES: Mapping[str, Table] = {
     "supervision": Table(
         "supervision",
         {
-            "supervisors": _list_of(_member),
-            "targets": _list_of(_member),
-            "actions": _list_of(_one_of(sorted(SUPERVISION))),
+            "supervisors": kinds.list_of(kinds.member),
+            "targets": kinds.list_of(kinds.member),
+            "actions": kinds.list_of(kinds.one_of(sorted(SUPERVISION))),
         },
         optional=frozenset({"actions"}),
     ),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -99,7 +99,7 @@ class Scene:
         call_id: str,
         *,
         who: Principal | None = None,
-        extensions: Sequence[Extension] | None = None,
+        extensions: Container[Extension] | None = None,
         **changes: object,
     ) -> PhoneCall | None:
         """Ask for the whisper of the specification's example, with these fields changed."""

@@ -243,6 +243,15 @@ def test_a_script_can_ask_who_may_do_what(operator: Operator) -> None:
     assert (code, out, err) == (1, "no: 0003*211 is protected\n", "")
 
 
+def test_what_the_pbx_has_to_confirm_is_said(operator: Operator) -> None:
+    found = '[[discovery]]\nendpoint = "PJSIP/{number}"\nnumbers = ["4XX"]\nuser = 12\n'
+    operator.directory.write_text(HOUSE + found)
+    code, out, err = operator.run("may", "024", "410", "whisper")
+    assert (code, err) == (0, "")
+    (_, said) = out.splitlines()
+    assert said == "0003*410 has no line of its own: it exists if the PBX knows PJSIP/410"
+
+
 @pytest.mark.parametrize(
     ("question", "said"),
     [
