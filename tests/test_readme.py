@@ -137,7 +137,7 @@ def test_the_settings_table_is_the_settings() -> None:
 
 
 def _as_written(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, bool | float):
         return f"{value:g}" if isinstance(value, float) else str(value).lower()

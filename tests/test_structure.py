@@ -21,7 +21,7 @@ RINGS: Final = (
     (
         "rules",
         (
-            *("channels", "calls", "views", "whisper", "happenings", "directory"),
+            *("channels", "calls", "views", "whisper", "happenings", "addresses", "directory"),
             *("authority", "client_secrets", "tokens", "oauth", "uapi", "openapi"),
         ),
     ),

@@ -14,6 +14,7 @@ from bridge.api.middlewares import in_json, logged
 from bridge.api.oauth import TOKEN_ROUTES
 from bridge.api.routes import Route, add
 from bridge.api.site import SITE, Site
+from bridge.api.tls import Tls
 
 ROUTES: Final[tuple[Route, ...]] = (*CALL_ROUTES, *TOKEN_ROUTES, *DESCRIPTION_ROUTES)
 """Every route, described beside its handler; tried in this order, so whispers come first."""
@@ -27,10 +28,16 @@ SHUTDOWN_TIMEOUT = 15.0
 
 @asynccontextmanager
 async def serving(
-    site: Site, resource: AbstractAsyncContextManager[None], host: str, port: int
+    site: Site,
+    resource: AbstractAsyncContextManager[None],
+    host: str,
+    port: int,
+    *,
+    tls: Tls | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve the API while the context lasts; gives the address and port listened on.
 
+    It is spoken over ``tls``, or in plain HTTP without.
     ``resource`` is held as long as requests may need it: at the end the socket closes first, then
     the requests under way finish, then the resource goes. Raises OSError when the address cannot
     be had.
@@ -47,7 +54,7 @@ async def serving(
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls.context if tls else None).start()
         yield runner.addresses[0][:2]
     finally:
         await runner.cleanup()

@@ -40,7 +40,8 @@ def principal_of(request: web.Request) -> Principal:
 
 def address_of(request: web.Request) -> str:
     """The client's address."""
-    return request.remote or ""
+    forwarded = request.headers.getall("X-Forwarded-For", ())
+    return request.app[SITE].proxies.client(request.remote or "", forwarded)
 
 
 def _bearer(request: web.Request) -> str:

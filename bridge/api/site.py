@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from bridge.addresses import Proxies
 from bridge.authentication import Authenticator
 from bridge.directory import Directory
 from bridge.service import Service
@@ -22,6 +23,7 @@ class Site:
     tokens: TokenBook
     public_url: str
     authenticator: Authenticator = field(default_factory=Authenticator)
+    proxies: Proxies = field(default_factory=Proxies)
 
     @property
     def directory(self) -> Directory:

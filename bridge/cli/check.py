@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from bridge.ami import Link
 from bridge.checking import Finding, Probe, Verdict, check_pbx
 from bridge.cli.common import MISTAKES, Commands, read_directory
+from bridge.cli.listening import tls_of
 from bridge.cli.serve import address_of
 from bridge.directory import Directory
 from bridge.keyring import signing_keys
@@ -66,6 +67,7 @@ def _findings() -> list[Finding]:
     except MISTAKES as mistake:
         findings.append(_mistaken("directory", mistake))
     findings.append(_keys(settings))
+    findings.append(_tls(settings))
     findings.append(_port(settings))
     return findings + asyncio.run(_pbx(settings, directory))
 
@@ -83,6 +85,15 @@ def _keys(settings: Settings) -> Finding:
     except MISTAKES as mistake:
         return _mistaken("state", mistake)
     return Finding("state", Verdict.OK, f"{settings.state_dir} holds the keys of the tokens")
+
+
+def _tls(settings: Settings) -> Finding:
+    try:
+        tls = tls_of(settings)
+    except MISTAKES as mistake:
+        return _mistaken("TLS", mistake)
+    said = f"the certificate in {settings.tls_cert}" if tls else "none: clients speak plain HTTP"
+    return Finding("TLS", Verdict.OK, said)
 
 
 def _port(settings: Settings) -> Finding:

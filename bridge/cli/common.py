@@ -3,6 +3,7 @@
 import argparse
 from typing import TypeAlias
 
+from bridge.api import CertificateError
 from bridge.directory import Directory, DirectoryError
 from bridge.keyring import KeyringError
 from bridge.settings import Settings, SettingsError
@@ -15,7 +16,14 @@ class UsageError(Exception):
     """Something the operator asked for cannot be done, in one line."""
 
 
-MISTAKES = (SettingsError, DirectoryError, KeyringError, UsageError, OSError)
+MISTAKES = (
+    SettingsError,
+    DirectoryError,
+    KeyringError,
+    CertificateError,
+    UsageError,
+    OSError,
+)
 """What an operator can put right; as text each says what it is."""
 
 

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from bridge.addresses import Proxies
 from bridge.ami import Address, Link, trusting
 from bridge.api import Site, serving
 from bridge.audit import Recorder
 from bridge.cli.common import Commands, UsageError, read_directory
+from bridge.cli.listening import certificates, tls_of
 from bridge.cli.reloading import Reloadable, Reloader, on_sighup
 from bridge.cli.supervision import Supervision
 from bridge.directory import Directory
@@ -71,11 +73,12 @@ async def _run(
 ) -> None:
     link = Link(address_of(settings), silence=settings.ami_silence)
     service = Service(directory, link, _rules(settings), listeners=[audit])
-    site = Site(service, tokens, settings.public_url)
+    site = Site(service, tokens, settings.public_url, proxies=Proxies(settings.trusted_proxies))
+    tls = tls_of(settings)
     notifier = Notifier(manager.notify_socket)
     supervision = Supervision(notifier, link, service, watchdog=manager.watchdog)
     reloader = Reloader(
-        _parts(settings, service, tokens, audit),
+        [*_parts(settings, service, tokens, audit), *certificates(settings, tls)],
         begun=supervision.reload_begun,
         done=supervision.reload_done,
     )
@@ -85,12 +88,9 @@ async def _run(
         async with (
             notifier,
             on_sighup(reloader),
-            serving(site, _linked(link, service, supervision, stop), host, port) as (
-                address,
-                number,
-            ),
+            serving(site, _linked(link, service, supervision, stop), host, port, tls=tls) as place,
         ):
-            log.info("listening on %s:%d", address, number)
+            log.info("listening on %s:%d%s", *place, " over TLS" if tls else "")
             await stop.wait()
             log.info("stopping: requests under way finish, whispers in force go on in the PBX")
             notifier.stopping()

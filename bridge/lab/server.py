@@ -1,6 +1,7 @@
 """The service itself as an operator runs it: a process, configured by its environment."""
 
 import asyncio
+import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +24,15 @@ class Server:
     Use `async with await Server.start(…) as server:`; leaving it ends the process with SIGTERM.
 
     Attributes:
-        url: where it listens, `http://127.0.0.1:PORT`.
+        url: where it listens, `http://127.0.0.1:PORT`, over TLS `https://localhost:PORT`.
         log: what it logs.
     """
 
-    def __init__(self, run_dir: Path, env: Mapping[str, str], port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(
+        self, run_dir: Path, env: Mapping[str, str], port: int, authority: Path | None = None
+    ) -> None:
+        self.url = f"https://localhost:{port}" if authority else f"http://127.0.0.1:{port}"
+        self._authority = authority
         self.log = run_dir / "bridge.log"
         self._run_dir = run_dir
         self._env = {**env, "BRIDGE_HTTP_PORT": str(port)}
@@ -43,6 +47,7 @@ class Server:
         ami_secret: str,
         directory: Path,
         ready: bool = True,
+        authority: Path | None = None,
         **more: str,
     ) -> "Server":
         """Start the service and wait until it answers, anything but 503 if it is to be ready.
@@ -53,6 +58,7 @@ class Server:
             ami_secret: the secret of the AMI user `whisper-bridge`.
             directory: its directory of organizations, users, extensions and apps.
             ready: whether to wait until its picture of the PBX is complete.
+            authority: who vouches for its certificate, in PEM, if it is to speak TLS.
             more: further settings by their names.
 
         Raises:
@@ -66,7 +72,7 @@ class Server:
             "BRIDGE_STATE_DIR": str(run_dir / "state"),
             **more,
         }
-        server = cls(run_dir, env, free_tcp())
+        server = cls(run_dir, env, free_tcp(), authority)
         await server.boot(ready=ready)
         return server
 
@@ -122,9 +128,14 @@ class Server:
         command = (*_COMMAND, "token", client_id)
         return (await processes.run(command, limit=15, env=self._env)).strip()
 
+    def client(self) -> aiohttp.ClientSession:
+        """An HTTP client that accepts its certificate."""
+        trusted = ssl.create_default_context(cafile=self._authority) if self._authority else True
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted))
+
     async def _answers(self, not_yet: tuple[int, ...]) -> None:
         try:
-            async with asyncio.timeout(_READY_LIMIT), aiohttp.ClientSession() as http:
+            async with asyncio.timeout(_READY_LIMIT), self.client() as http:
                 headers = {"Authorization": f"Bearer {await self.token('lab-app')}"}
                 while await self._status(http, headers) in not_yet:
                     await asyncio.sleep(0.02)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.settings.kinds import BaseUrl, File, Host, Line, LogLevel, Secret, url_of
+from bridge.settings.kinds import BaseUrl, File, Host, Line, LogLevel, Networks, Secret, url_of
 
 _KINDS: Mapping[Any, str] = {bool: "must be true or false", float: "must be a number"}
 """What a setting of that type must be, in an operator's words."""
@@ -32,8 +32,18 @@ class Settings(BaseSettings):
     """Seconds the PBX may say nothing, not even to a ping, before the link counts as lost."""
     http_host: Host = "127.0.0.1"
     http_port: int = Field(8480, ge=1, le=65535)
+    tls_cert: File | None = None
+    """The certificate that clients are shown, with its chain, in PEM; without one, plain HTTP."""
+    tls_key: File | None = None
+    """Its private key, in PEM; in the file of the certificate when not set."""
+    plain_http_behind_proxy: bool = False
+    """Whether plain HTTP may be spoken beyond loopback, as to a proxy that speaks TLS."""
+    trusted_proxies: Networks = ()
+    """Whose X-Forwarded-For is believed."""
     public_url: BaseUrl = Field(
-        default_factory=lambda data: url_of(data["http_host"], data["http_port"])
+        default_factory=lambda data: url_of(
+            data["http_host"], data["http_port"], "https" if data["tls_cert"] else "http"
+        )
     )
     """What the links in answers begin with, without a trailing slash."""
     directory: File
@@ -57,7 +67,7 @@ class Settings(BaseSettings):
         kind = cls.model_fields[info.field_name or ""].annotation
         given = type(value)
         mixed = (given in (bool, float) and given is not kind) or (given is int and kind is bool)
-        if mixed or not isinstance(value, str | int | float | Path | SecretStr | None):
+        if mixed or not isinstance(value, str | int | float | tuple | Path | SecretStr | None):
             raise ValueError(_KINDS.get(kind, "must be a string or a whole number"))
         return value
 

@@ -1,7 +1,7 @@
 """What the value of a setting may be."""
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from unicodedata import category
@@ -56,14 +56,25 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
-def url_of(host: str, port: int) -> str:
+def _networks(value: Any) -> Any:
+    """Read addresses and networks, with commas between them."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be addresses and networks, like 10.0.0.7, 10.1.0.0/16") from None
+
+
+def url_of(host: str, port: int, scheme: str = "http") -> str:
     """The URL of what listens there."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 Line = Annotated[str, AfterValidator(_line)]
 Host = Annotated[Line, AfterValidator(_host)]
 Secret = Annotated[SecretStr, AfterValidator(_secret_line)]
 File = Annotated[Path, BeforeValidator(_line)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 BaseUrl = Annotated[Line, AfterValidator(_base_url)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

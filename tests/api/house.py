@@ -10,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 from bridge.actions import Action, Answer
-from bridge.api import Site, serving
+from bridge.api import Site, Tls, serving
 from bridge.api.application import ROUTES
 from bridge.api.description import document
 from bridge.events import Snapshot
@@ -116,13 +116,15 @@ async def nothing() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def served(*listeners: Listener) -> AsyncIterator[tuple[str, Service, FakePbx]]:
-    """A service without a picture yet, served on a free port."""
+async def served(
+    *listeners: Listener, tls: Tls | None = None, **more: Any
+) -> AsyncIterator[tuple[str, Service, FakePbx]]:
+    """A service without a picture yet, served on a free port; more goes to its site."""
     pbx = FakePbx()
     service = Service(DIRECTORY, pbx, Rules("lab"), listeners=listeners)
-    site = Site(service, TOKENS, PUBLIC)
+    site = Site(service, TOKENS, PUBLIC, **more)
     try:
-        async with serving(site, nothing(), "127.0.0.1", 0) as (host, port):
-            yield f"http://{host}:{port}", service, pbx
+        async with serving(site, nothing(), "127.0.0.1", 0, tls=tls) as (host, port):
+            yield f"https://localhost:{port}" if tls else f"http://{host}:{port}", service, pbx
     finally:
         await service.close()

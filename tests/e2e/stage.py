@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp
 
@@ -95,7 +95,7 @@ class Stage:
         return RefusingPhone(number=number, password=PHONE_PASSWORD, sip_port=sip, code=code)
 
     async def another_server(
-        self, *, ami_port: int = 0, secret: str = "", ready: bool = True, **more: str
+        self, *, ami_port: int = 0, secret: str = "", ready: bool = True, **more: Any
     ) -> Server:
         """One more bridge, beside the same PBX unless told otherwise; it knows the same tokens.
 

@@ -102,7 +102,7 @@ class Serving:
 
     def __init__(self, operator: Operator, process: subprocess.Popen[str]) -> None:
         self._operator, self._process = operator, process
-        self.hears("listening on")
+        self.said = self.hears("listening on")
 
     def hears(self, words: str) -> str:
         """Read the log up to the line with these words, and return it."""

@@ -285,6 +285,7 @@ def test_a_port_in_use_is_told(operator: Operator, taken: str) -> None:
 
 def test_an_address_that_is_not_ours_is_told(operator: Operator) -> None:
     operator.settings |= {"BRIDGE_HTTP_HOST": "192.0.2.1", "BRIDGE_LOG_LEVEL": "ERROR"}
+    operator.settings["BRIDGE_PLAIN_HTTP_BEHIND_PROXY"] = "true"
     (line,) = operator.told("serve")
     assert line.startswith("whisper-bridge: cannot listen on 192.0.2.1:8480: ")
 

@@ -66,6 +66,10 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_AMI_CA",
         "BRIDGE_AMI_SILENCE",
         "BRIDGE_HTTP_HOST",
+        "BRIDGE_PLAIN_HTTP_BEHIND_PROXY",
+        "BRIDGE_TLS_CERT",
+        "BRIDGE_TLS_KEY",
+        "BRIDGE_TRUSTED_PROXIES",
         "BRIDGE_HTTP_PORT",
         "BRIDGE_PUBLIC_URL",
         "BRIDGE_DIRECTORY",
@@ -134,6 +138,24 @@ def test_a_public_url_has_no_slash_at_its_end(written: str, url: str) -> None:
 def test_a_url_that_was_not_set_follows_the_address() -> None:
     found = settings(BRIDGE_HTTP_HOST="::1", BRIDGE_HTTP_PORT="1234")
     assert found.public_url == "http://[::1]:1234"
+
+
+def test_the_public_url_follows_the_certificate() -> None:
+    found = settings(BRIDGE_TLS_CERT="/c.pem", BRIDGE_HTTP_HOST="pbx.example.com")
+    assert found.public_url == "https://pbx.example.com:8480"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("10.0.0.7", ["10.0.0.7/32"]),
+        ("10.0.0.7, 10.1.0.0/16,2001:db8::/32,", ["10.0.0.7/32", "10.1.0.0/16", "2001:db8::/32"]),
+        (" ", []),
+    ],
+)
+def test_trusted_proxies_are_addresses_and_networks(written: str, read: list[str]) -> None:
+    found = settings(BRIDGE_TRUSTED_PROXIES=written).trusted_proxies
+    assert [str(network) for network in found] == read
 
 
 @pytest.mark.parametrize(
@@ -338,6 +360,9 @@ def test_every_missing_setting_is_told_at_once() -> None:
         ("BRIDGE_AMI_PORT", "65536", "must be less than or equal to 65535"),
         ("BRIDGE_HTTP_PORT", "0", "must be greater than or equal to 1"),
         ("BRIDGE_AMI_HOST", "http://pbx", "must be a host name or an address"),
+        ("BRIDGE_TRUSTED_PROXIES", "10.0.0.7/8", "must be addresses and networks, like 10"),
+        ("BRIDGE_TRUSTED_PROXIES", "proxy", "must be addresses and networks, like 10.0.0.7"),
+        ("BRIDGE_PLAIN_HTTP_BEHIND_PROXY", "1.5", "must be true or false"),
         ("BRIDGE_HTTP_HOST", "a:b", "must be a host name or an address"),
         ("BRIDGE_HTTP_HOST", "fe80::1%eth0", "must be a host name or an address"),
         ("BRIDGE_HTTP_HOST", "a b", "must be a host name or an address"),

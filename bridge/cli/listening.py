@@ -1,0 +1,49 @@
+"""How the service listens, by the settings: over TLS, or in plain HTTP where that is safe."""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from ipaddress import ip_address
+from ssl import SSLContext
+
+from bridge.api import Tls, read_certificate
+from bridge.cli.common import UsageError
+from bridge.cli.reloading import Reloadable
+from bridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def tls_of(settings: Settings) -> Tls | None:
+    """The TLS to listen with, None for plain HTTP.
+
+    Raises UsageError where plain HTTP would leave the machine unasked, and CertificateError.
+    """
+    if settings.tls_cert is not None:
+        return Tls(read_certificate(settings.tls_cert, settings.tls_key))
+    if settings.tls_key is not None:
+        raise UsageError("BRIDGE_TLS_KEY is set without BRIDGE_TLS_CERT")
+    if _is_loopback(settings.http_host):
+        return None
+    if not settings.plain_http_behind_proxy:
+        raise UsageError(
+            f"BRIDGE_HTTP_HOST is {settings.http_host}: beyond loopback tokens need TLS; set"
+            " BRIDGE_TLS_CERT and BRIDGE_TLS_KEY, or, behind a proxy that speaks TLS,"
+            " BRIDGE_PLAIN_HTTP_BEHIND_PROXY=true"
+        )
+    log.warning("plain HTTP on %s: only a proxy that speaks TLS may reach it", settings.http_host)
+    return None
+
+
+def certificates(settings: Settings, tls: Tls | None) -> Iterator[Reloadable[SSLContext]]:
+    """What of it SIGHUP reads anew."""
+    if tls is not None and settings.tls_cert is not None:
+        read = partial(read_certificate, settings.tls_cert, settings.tls_key)
+        yield Reloadable("the certificate", read, tls.take)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
