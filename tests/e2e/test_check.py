@@ -124,6 +124,7 @@ async def test_a_pbx_with_everything_a_whisper_needs(known: Operator) -> None:
             "settings": "ok",
             "directory": "ok",
             "state": "ok",
+            "TLS": "ok",
             "port": "ok",
             "AMI TLS": "ok",
             "AMI": "ok",
