@@ -438,10 +438,11 @@ class Picture:
         call = self._recall_call(memo.call)
         self._add(call, channel)
         taken = {leg.view for leg in call.channels.values() if leg is not channel}
-        if channel.kind is Technology.SPY or channel.extension is not None:
-            channel.view = 0 if memo.leg.view in taken else memo.leg.view
-            if not channel.view:
-                call.number_view(channel)
+        # Kept for a leg that is nobody's now as well: the directory may give it back.
+        channel.view = 0 if memo.leg.view in taken else memo.leg.view
+        seen = channel.kind is Technology.SPY or channel.extension is not None
+        if seen and not channel.view:
+            call.number_view(channel)
 
     def _recall_call(self, memo: CallMemo) -> Call:
         call = self._calls.get(memo.id)

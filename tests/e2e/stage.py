@@ -95,7 +95,13 @@ class Stage:
         return RefusingPhone(number=number, password=PHONE_PASSWORD, sip_port=sip, code=code)
 
     async def another_server(
-        self, *, ami_port: int = 0, secret: str = "", ready: bool = True, **more: Any
+        self,
+        *,
+        ami_port: int = 0,
+        secret: str = "",
+        directory: Path | None = None,
+        ready: bool = True,
+        **more: Any,
     ) -> Server:
         """One more bridge, beside the same PBX unless told otherwise; it knows the same tokens.
 
@@ -105,7 +111,7 @@ class Stage:
             self.run_dir / f"server{next(self._numbers)}",
             ami_port=ami_port or self.pbx.ami_port,
             ami_secret=secret or self.secret,
-            directory=self.directory,
+            directory=directory or self.directory,
             ready=ready,
             BRIDGE_STATE_DIR=str(self.run_dir / "state"),
             **more,

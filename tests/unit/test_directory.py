@@ -89,6 +89,23 @@ def test_lab_directory_is_the_one_of_the_examples(lab: Directory) -> None:
     assert extension(lab, "0004*410").organization.id == "4"
 
 
+def test_the_examples_of_the_lab_directory_are_what_they_say() -> None:
+    blocks = re.findall(r"(?:^#   .*=.*\n|^#   \[\[.*\n)+", LAB, re.MULTILINE)
+    examples = [block.replace("#   ", "") for block in blocks if "[[" in block]
+    assert [text.split("\n")[0] for text in examples] == [
+        *("[[discovery]]", "[[discovery]]", "[[supervision]]"),
+    ]
+    shown = Directory.parse("\n".join([LAB, *examples]))
+    by_pattern, plain = shown.by_endpoint("PJSIP/0003*299"), shown.by_endpoint("PJSIP/310")
+    assert by_pattern is not None
+    assert by_pattern.number == "0003*299"
+    assert plain is not None
+    assert (plain.number, str(plain.caller_id)) == ("0003*310", "Phone 310 <310>")
+    target, supervisor = extension(shown, "0003*2100"), extension(shown, "0003*024")
+    assert shown.may(None, WHISPER, target, supervisor).rule == 1
+    assert not shown.may(None, WHISPER, supervisor, target)
+
+
 def test_what_may_be_left_out_has_a_default() -> None:
     small = Directory.parse(SMALL)
     found = extension(small, "0003*210")

@@ -13,7 +13,7 @@ from bridge.remembering import DELAY
 from bridge.service import Rules, Service
 from bridge.views import phone_call
 from bridge.whisper import State
-from tests.support.directory import AGENT, DIRECTORY, SUPERVISOR
+from tests.support.directory import AGENT, COLLEAGUE, DIRECTORY, SUPERVISOR
 from tests.support.happenings import (
     RINGING,
     UP,
@@ -283,6 +283,23 @@ async def test_times_and_numbers_outlive_a_restart() -> None:
         assert before is not None
         assert before.published == EPOCH
         assert before.views[0].on_hold == before.views[0].recording == EPOCH + 30
+
+
+@in_virtual_time
+async def test_a_view_keeps_its_number_while_the_directory_does_not_have_its_extension() -> None:
+    async with scene() as now:
+        legs = leg("0003*211", "1.1"), AGENT_LEG
+        now.feed(*talk(*legs))
+        await asyncio.sleep(1)
+        up = (listed(each._replace(state=UP), bridge="bridge") for each in legs)
+        listing = Written(now.pbx).on(*up)
+    owners = {"PJSIP/0003*210": AGENT}
+    found = Picture("lab", owners.get)
+    found.reconcile(listing, [], EPOCH)
+    assert [leg.view for call in found.calls() for leg in call.views()] == [2]
+    owners["PJSIP/0003*211"] = COLLEAGUE
+    found.reassign()
+    assert [leg.view for call in found.calls() for leg in call.views()] == [1, 2]
 
 
 @in_virtual_time
