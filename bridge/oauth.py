@@ -17,6 +17,7 @@ from bridge.errors import (
     InvalidTokenRequest,
     MethodNotAllowed,
     NotFound,
+    RequestInvalid,
     UnsupportedGrantType,
 )
 from bridge.tokens import LIFETIME
@@ -92,7 +93,7 @@ def present_token(token: str) -> Mapping[str, Any]:
 
 def present_error(error: ApiError) -> Mapping[str, Any]:
     """The answer that refuses one: OAuth's form also for what HTTP has against a request."""
-    if isinstance(error, NotFound | MethodNotAllowed | BodyTooLarge):
+    if isinstance(error, NotFound | MethodNotAllowed | BodyTooLarge | RequestInvalid):
         code = InvalidTokenRequest.code
     else:
         code = "server_error" if isinstance(error, InternalServerError) else error.code

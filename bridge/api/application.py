@@ -1,5 +1,6 @@
 """The application with its routes, and the socket it is served on."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +13,7 @@ from bridge.api.calls import CALL_ROUTES
 from bridge.api.description import DESCRIPTION_ROUTES, publish
 from bridge.api.middlewares import in_json, logged
 from bridge.api.oauth import TOKEN_ROUTES
+from bridge.api.protocol import protocol
 from bridge.api.routes import Route, add
 from bridge.api.site import SITE, Site
 from bridge.api.tls import Tls
@@ -49,15 +51,27 @@ async def serving(
 
     app = make_app(site)
     app.cleanup_ctx.append(hold)
-    runner = web.AppRunner(
-        app, access_log=None, logger=_discreet_logger(), shutdown_timeout=SHUTDOWN_TIMEOUT
-    )
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls.context if tls else None).start()
-        yield runner.addresses[0][:2]
+        async with _listening(runner, host, port, tls) as address:
+            yield address
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def _listening(
+    runner: web.AppRunner, host: str, port: int, tls: Tls | None
+) -> AsyncIterator[tuple[str, int]]:
+    """Take connections; gives the address and port."""
+    server = await asyncio.get_running_loop().create_server(
+        lambda: protocol(runner, _discreet_logger()), host, port, ssl=tls.context if tls else None
+    )
+    try:
+        yield server.sockets[0].getsockname()[:2]
+    finally:
+        server.close()
 
 
 def make_app(site: Site) -> web.Application:
@@ -78,7 +92,7 @@ def _discreet_logger() -> logging.Logger:
 
 def _without_request(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
         record.msg, record.args = "a request was no HTTP: %s", (type(error).__name__,)
         record.exc_info = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"

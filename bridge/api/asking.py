@@ -1,4 +1,4 @@
-"""Who is asking, and for what: the token and the path of a request."""
+"""Who is asking, and for what: the token, the path and the body of a request."""
 
 import time
 
@@ -6,7 +6,7 @@ from aiohttp import web
 
 from bridge.api.site import REQUEST_ID, SITE
 from bridge.directory import Named
-from bridge.errors import AccessDenied
+from bridge.errors import AccessDenied, BodyTooLarge, RequestInvalid
 from bridge.model import Permission, Principal
 
 
@@ -45,10 +45,24 @@ def address_of(request: web.Request) -> str:
 
 
 def _bearer(request: web.Request) -> str:
-    header = request.headers.get("Authorization")
-    if header is not None:
-        scheme, _, token = header.partition(" ")
+    headers = request.headers.getall("Authorization", ())
+    tokens = request.query.getall("accessRequestToken", ())
+    if len(headers) > 1 or len(tokens) > 1:
+        # Which of them counts differs between servers: a proxy may have looked at the other one.
+        raise AccessDenied
+    if headers:
+        scheme, _, token = headers[0].partition(" ")
         if scheme.lower() != "bearer":
             raise AccessDenied
         return token.strip()
-    return request.query.get("accessRequestToken", "").removeprefix("Bearer ").strip()
+    return tokens[0].removeprefix("Bearer ").strip() if tokens else ""
+
+
+async def body_of(request: web.Request) -> bytes:
+    """What was sent. Raises BodyTooLarge, and RequestInvalid where it does not arrive."""
+    if (request.content_length or 0) > request.client_max_size:
+        raise BodyTooLarge
+    try:
+        return await request.read()
+    except (ConnectionError, web.RequestPayloadError) as cause:
+        raise RequestInvalid("The body did not arrive as it was announced.") from cause

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from bridge import uapi
-from bridge.api.asking import principal_of, reader_of, resolve
+from bridge.api.asking import body_of, principal_of, reader_of, resolve
 from bridge.api.attempts import Attempt
 from bridge.api.routes import UAPI_ERRORS, Route
 from bridge.api.site import SITE
@@ -66,7 +66,7 @@ async def act_on_call(request: web.Request) -> web.Response:
     with Attempt(request) as attempt:
         principal = attempt.by(principal_of(request))
         extensions = await resolve(request, principal)
-        form = attempt.to(uapi.parse_action(await request.read()))
+        form = attempt.to(uapi.parse_action(await body_of(request)))
     call_id = request.match_info["phoneCallId"]
     call = await site.service.whisper(principal, extensions, call_id, form)
     if call is None:

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from bridge import oauth
-from bridge.api.asking import address_of
+from bridge.api.asking import address_of, body_of
 from bridge.api.routes import OAUTH_ERRORS, Route
 from bridge.api.site import REQUEST_ID, SITE, Site
 from bridge.errors import (
@@ -54,7 +54,7 @@ async def _credentials(request: web.Request) -> tuple[Credentials, ...]:
     if len(headers) > 1:
         raise InvalidTokenRequest("There is more than one Authorization header.")
     content_type = request.headers.get("Content-Type", "")
-    return oauth.read_token_request(await request.read(), content_type, *headers)
+    return oauth.read_token_request(await body_of(request), content_type, *headers)
 
 
 def _asker(request: web.Request, app: App | None) -> Asker:

@@ -33,7 +33,9 @@ def add(app: web.Application, routes: Iterable[Route]) -> None:
     """Let an application serve these routes; those of one path stand together."""
     for path, at_path in groupby(routes, key=lambda route: route.path):
         methods = list(at_path)
-        for spelled in (path, path + "/"):
+        # By itself aiohttp takes a parameter for none that holds a brace.
+        pattern = path.replace("}", ":[^/]+}")
+        for spelled in (pattern, pattern + "/"):
             resource = app.router.add_resource(spelled)
             for route in methods:
                 resource.add_route(route.method, route.handler)

@@ -26,6 +26,7 @@ from bridge.callerid import parse_caller_id
 from bridge.model import CallerId
 
 _DIGITS: Final = re.compile("[0-9]+")
+_VIEW_ID: Final = re.compile("[0-9]{1,9}")
 _CALL_ID: Final = re.compile("[A-Za-z0-9]{1,64}")
 _EXTENSION: Final = re.compile(r"([0-9]+\*)?[0-9]+")
 
@@ -75,8 +76,8 @@ def flag(value: object) -> bool:
 
 
 def view_id(value: object) -> str:
-    """Return a text of digits. Raises ValueError."""
-    return _spelled(_DIGITS, value)
+    """Return a text of 1 to 9 digits. Raises ValueError."""
+    return _spelled(_VIEW_ID, value)
 
 
 def call_id(value: object) -> str:
@@ -100,7 +101,7 @@ def _described(pattern: re.Pattern[str]) -> WithJsonSchema:
 
 
 Flag = Annotated[bool, PlainValidator(flag), WithJsonSchema({"enum": list(_FLAGS)})]
-ViewId = Annotated[str, PlainValidator(view_id), _described(_DIGITS)]
+ViewId = Annotated[str, PlainValidator(view_id), _described(_VIEW_ID)]
 CallIdText = Annotated[str, PlainValidator(call_id), _described(_CALL_ID)]
 ExtensionNumber = Annotated[
     str,

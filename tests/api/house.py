@@ -55,10 +55,9 @@ class House:
         url = URL(self.url + path, encoded=True)
         async with self.http.request(method, url, headers=headers, **more) as answer:
             answered = Answered(answer.status, answer.headers, await answer.read())
-        if "X-Request-Id" in answered.headers:  # a request that is no HTTP has no name
-            DESCRIPTION.check(
-                method, path.partition("?")[0], answered.status, answered.headers, answered.body
-            )
+        DESCRIPTION.check(
+            method, path.partition("?")[0], answered.status, answered.headers, answered.body
+        )
         return answered
 
     async def get(self, path: str, **more: Any) -> "Answered":

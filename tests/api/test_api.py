@@ -432,30 +432,6 @@ async def test_no_number_name_or_token_is_ever_logged(
     assert [secret for secret in (*SECRETS, house.token) if secret in caplog.text] == []
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"GET /uapi/phoneCalls/12/0003*210 HTTP/9.9\r\n\r\n",
-        b"GET /uapi/phoneCalls/12/0003*210 HTTP/1.1\r\nBad Header 7778888\r\n\r\n",
-        b"7778888\r\n\r\n",
-        b"PUT /uapi/phoneCalls/12/0003*210/1 HTTP/1.1\r\nContent-Length: 7778888x\r\n\r\n",
-    ],
-)
-async def test_what_is_no_http_is_not_logged_either(
-    house: House, raw: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    host, port = house.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(raw)
-    writer.write_eof()
-    answer = await asyncio.wait_for(reader.read(), 5)
-    writer.close()
-    await writer.wait_closed()
-    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")) or answer == b""
-    assert [secret for secret in SECRETS if secret in caplog.text] == []
-
-
 # The end
 
 

@@ -1,0 +1,49 @@
+"""Answers: what every one of them has, and errors in the form of the API or of OAuth."""
+
+from aiohttp import web
+
+from bridge import errors, oauth, uapi
+from bridge.errors import AccessDenied, ActionForbidden, ApiError, InvalidClient
+
+BASIC = 'Basic realm="whisper-bridge", charset="UTF-8"'
+"""How a client may say who it is (RFC 7617; a 401 must say so: RFC 9110, section 15.5.2)."""
+
+
+def named(response: web.StreamResponse, request_id: str) -> None:
+    """Give an answer the name of its request in the log, and let nobody keep it."""
+    response.headers["X-Request-Id"] = request_id
+    response.headers["Cache-Control"] = "no-store"
+
+
+def refusal(error: ApiError, path: str, status: int | None = None) -> web.Response:
+    """The answer that an error is; ``status`` where it is not the error's own."""
+    of_oauth = path.startswith("/oauth/")
+    present = oauth.present_error if of_oauth else uapi.present_error
+    response = web.json_response(present(error), status=status or error.status)
+    if of_oauth:
+        response.headers["Pragma"] = "no-cache"
+    if isinstance(error, errors.PbxUnavailable | errors.TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, AccessDenied):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, ActionForbidden):
+        response.headers["WWW-Authenticate"] = 'Bearer error="insufficient_scope"'
+    if isinstance(error, InvalidClient):
+        response.headers["WWW-Authenticate"] = BASIC
+    return response
+
+
+def refusal_of_http(error: web.HTTPException, path: str) -> web.Response:
+    """The answer for what aiohttp refuses by itself."""
+    kind = _KINDS.get(error.status, errors.RequestInvalid)
+    response = refusal(kind(), path, error.status)
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+_KINDS: dict[int, type[ApiError]] = {
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.BodyTooLarge,
+}
