@@ -10,7 +10,7 @@ from bridge.client_secrets import decoy
 from bridge.directory.extensions import Extensions, Named
 from bridge.directory.kinds import EXTENDED
 from bridge.directory.policy import Decision, Policy, decide
-from bridge.directory.reach import absent, reaches, reaches_form
+from bridge.directory.reach import absent, prefix_of, reaches, reaches_form
 from bridge.directory.reading import app_of, extension_of, pattern_of
 from bridge.directory.supervision import policy_of
 from bridge.directory.tables import Misplaced, read_tables
@@ -172,7 +172,10 @@ class Directory:
         Raises SendCallToInvalid with the rule that is broken; a number that is unknown and one
         of another organization are not told apart. What else ``may`` forbids raises its error.
         """
-        found = self.extension(_extended(number, principal.user.organization) or "")
+        extended = _extended(number, principal.user.organization) or ""
+        # Decided by the form: nothing, not even the time, tells what another organization has.
+        ours = prefix_of(extended) == target.organization.prefix
+        found = self.extension(extended) if ours else None
         if found is None:
             raise SendCallToInvalid
         self.may(principal.app, permission, target, found).require()

@@ -103,3 +103,15 @@ def principal(client_id: str = "lab-app") -> Principal:
 
 AGENT, COLLEAGUE, NEIGHBOUR = map(extension, ("0003*210", "0003*211", "0003*2100"))
 SUPERVISOR, SECOND, THIRD = map(extension, ("0003*024", "0003*025", "0003*026"))
+
+
+def saying(of: str, more: str) -> str:
+    """The directory with another line after the first one that says this."""
+    return instead(f"{of}\n", f"{of}\n{more}\n")
+
+
+def instead(old: str, new: str) -> str:
+    """The directory with something else in the place of the first of this."""
+    if old not in TEXT:
+        raise LookupError(old)
+    return TEXT.replace(old, new, 1)

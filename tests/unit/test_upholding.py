@@ -5,7 +5,7 @@ import pytest
 from bridge.errors import ActionForbidden, ApiError, SendCallToInvalid, ViewInvalid
 from bridge.service import Rules
 from bridge.whisper import Reason
-from tests.support.directory import TEXT
+from tests.support.directory import TEXT, instead, saying
 from tests.support.happenings import RINGING, UP, enters, hung_up, leaves, leg, listed, seen, talk
 from tests.support.scene import AGENT_LEG, CUSTOMER, scene
 from tests.support.timing import in_virtual_time, settle
@@ -19,31 +19,16 @@ actions = ["whisper"]
 """
 
 
-def changed(old: str, new: str) -> str:
-    assert old in TEXT
-    return TEXT.replace(old, new, 1)
-
-
-def extension(number: str, more: str) -> str:
-    """The directory with more said of an extension."""
-    return changed(f'number = "{number}"\n', f'number = "{number}"\n{more}\n')
-
-
-def app(client_id: str, more: str) -> str:
-    """The directory with more said of an app."""
-    return changed(f'client_id = "{client_id}"\n', f'client_id = "{client_id}"\n{more}\n')
-
-
-PROTECTED = extension("0003*210", "protected = true")
-NO_WHISPER = app("lab-app", 'actions = ["list", "monitor"]')
-NO_APP = changed('client_id = "lab-app"', 'client_id = "other-app"')
-NO_SUPERVISOR = changed('number = "0003*024"', 'number = "0003*029"')
-NO_AGENT = changed('number = "0003*210"', 'number = "0003*219"')
+PROTECTED = saying('number = "0003*210"', "protected = true")
+NO_WHISPER = saying('client_id = "lab-app"', 'actions = ["list", "monitor"]')
+NO_APP = instead('client_id = "lab-app"', 'client_id = "other-app"')
+NO_SUPERVISOR = instead('number = "0003*024"', 'number = "0003*029"')
+NO_AGENT = instead('number = "0003*210"', 'number = "0003*219"')
 ANOTHERS = NO_AGENT.replace(
     'number = "0003*219"', 'number = "0003*219"\nendpoint = "PJSIP/0003*210"'
 )
-QUEUE = extension("0003*024", 'type = "queue"')
-NARROWER = changed('reach = "organization"', 'reach = "user"').replace(
+QUEUE = saying('number = "0003*024"', 'type = "queue"')
+NARROWER = instead('reach = "organization"', 'reach = "user"').replace(
     'number = "0003*210"\nuser = "12"', 'number = "0003*210"\nuser = "24"'
 )
 
@@ -77,7 +62,7 @@ async def test_what_the_directory_forbids_rings_nobody(
 @in_virtual_time
 async def test_nobody_hears_a_protected_extension_through_the_one_it_talks_to() -> None:
     async with scene() as now:
-        now.reads(extension("0003*211", "protected = true"))
+        now.reads(saying('number = "0003*211"', "protected = true"))
         now.feed(*talk(COLLEAGUE_LEG._replace(uniqueid="1.1", linkedid="1.1"), AGENT_LEG))
         (call,) = now.service.picture.calls()
         with pytest.raises(ViewInvalid, match="takes part in the call is protected"):
@@ -114,9 +99,9 @@ ENDING = [
 KEEPING = [
     pytest.param(TEXT, id="nothing new"),
     pytest.param(TEXT + RULE.replace("025", "024"), id="a rule that admits it"),
-    pytest.param(extension("0003*211", "protected = true"), id="somebody else protected"),
-    pytest.param(extension("0003*024", "protected = true"), id="the supervisor protected"),
-    pytest.param(changed("Supervisor 024", "Supervisor Zoe"), id="another name"),
+    pytest.param(saying('number = "0003*211"', "protected = true"), id="somebody else protected"),
+    pytest.param(saying('number = "0003*024"', "protected = true"), id="the supervisor protected"),
+    pytest.param(instead("Supervisor 024", "Supervisor Zoe"), id="another name"),
 ]
 
 
@@ -183,7 +168,7 @@ async def test_a_whisper_ends_when_somebody_protected_joins_the_call(*, protecte
         call = now.talk()
         spy = await now.attached(call)
         if protected:
-            now.reads(extension("0003*211", "protected = true"))
+            now.reads(saying('number = "0003*211"', "protected = true"))
         now.feed(seen(COLLEAGUE_LEG), enters(COLLEAGUE_LEG, "bridge"))
         await settle()
         assert now.pbx.hung_up() == ([spy.uniqueid] if protected else [])
@@ -192,7 +177,7 @@ async def test_a_whisper_ends_when_somebody_protected_joins_the_call(*, protecte
 @in_virtual_time
 async def test_following_a_target_does_not_lead_to_somebody_protected() -> None:
     async with scene(Rules("lab", follow_target=True)) as now:
-        now.reads(extension("0003*211", "protected = true"))
+        now.reads(saying('number = "0003*211"', "protected = true"))
         spy = await now.attached(now.talk())
         now.feed(leaves(CUSTOMER, "bridge"), hung_up(CUSTOMER))
         assert now.pbx.hung_up() == []
