@@ -131,8 +131,11 @@ class Whispering:
                 self._uphold(session, target)
 
     def _uphold(self, session: Session, target: Channel) -> None:
+        current = self.book.get(session.leg)
+        if current is None or current.verdict is not None:
+            return
         objection = self._authority.objection(session, target)
-        if objection is not None and session.verdict is None:
+        if objection is not None:
             log.warning("%s is not allowed any more: %s", session.leg, objection)
             self._condemn(session, Reason.FORBIDDEN)
 
@@ -307,12 +310,20 @@ class Whispering:
 
     def _on_entered(self, event: events.Entered) -> None:
         """Whoever enters a bridge may be a new party for somebody who is whispered to."""
-        entered = self._picture.channels.get(event.channel.uniqueid)
-        if entered is None or entered.call is None:
+        self._look_again(event.channel.uniqueid)
+
+    def _on_renamed(self, event: events.Renamed) -> None:
+        """By another name a channel is somebody else's phone."""
+        self._look_again(event.uniqueid)
+
+    def _look_again(self, uniqueid: str) -> None:
+        """Look at the whispers on the call of a channel that may have changed who talks there."""
+        changed = self._picture.channels.get(uniqueid)
+        if changed is None or changed.call is None:
             return
         for session in self.book:
             target = self._picture.channels.get(session.target)
-            if target is not None and target.call is entered.call:
+            if target is not None and target.call is changed.call:
                 self._check_others(session, target)
                 self._uphold(session, target)
 
@@ -450,6 +461,7 @@ class Whispering:
 _REACTIONS: dict[type, Callable[[Whispering, Any], None]] = {
     events.Seen: Whispering._on_seen,
     events.DialBegun: Whispering._on_dial_begun,
+    events.Renamed: Whispering._on_renamed,
     events.Entered: Whispering._on_entered,
     events.SpyStarted: Whispering._on_spy_started,
     events.SpyStopped: Whispering._on_spy_stopped,

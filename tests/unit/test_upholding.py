@@ -6,7 +6,18 @@ from bridge.errors import ActionForbidden, ApiError, SendCallToInvalid, ViewInva
 from bridge.service import Rules
 from bridge.whisper import Reason
 from tests.support.directory import TEXT, instead, saying
-from tests.support.happenings import RINGING, UP, enters, hung_up, leaves, leg, listed, seen, talk
+from tests.support.happenings import (
+    RINGING,
+    UP,
+    enters,
+    hung_up,
+    leaves,
+    leg,
+    listed,
+    renamed,
+    seen,
+    talk,
+)
 from tests.support.scene import AGENT_LEG, CUSTOMER, scene
 from tests.support.timing import in_virtual_time, settle
 
@@ -182,6 +193,31 @@ async def test_following_a_target_does_not_lead_to_somebody_protected() -> None:
         now.feed(leaves(CUSTOMER, "bridge"), hung_up(CUSTOMER))
         assert now.pbx.hung_up() == []
         now.feed(seen(COLLEAGUE_LEG), enters(COLLEAGUE_LEG, "bridge"))
+        await settle()
+        assert now.pbx.hung_up() == [spy.uniqueid]
+
+
+@in_virtual_time
+async def test_a_whisper_ends_when_its_target_becomes_anothers_phone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with scene() as now:
+        spy = await now.attached(now.talk())
+        now.feed(renamed(AGENT_LEG, "PJSIP/0003*210-0000000a"))
+        await settle()
+        assert now.pbx.hung_up() == []
+        now.feed(renamed(AGENT_LEG, "PJSIP/0003*211-0000000b"))
+        await settle()
+        assert now.pbx.hung_up() == [spy.uniqueid]
+        assert "its target is another extension's now" in caplog.text
+
+
+@in_virtual_time
+async def test_a_whisper_ends_when_the_other_side_becomes_somebody_protected() -> None:
+    async with scene() as now:
+        now.reads(saying('number = "0003*211"', "protected = true"))
+        spy = await now.attached(now.talk())
+        now.feed(renamed(CUSTOMER, "PJSIP/0003*211-0000000b"))
         await settle()
         assert now.pbx.hung_up() == [spy.uniqueid]
 
