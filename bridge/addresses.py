@@ -43,6 +43,19 @@ class Proxies:
         return address is not None and any(address in network for network in self._networks)
 
 
+def network_of(address: str) -> str:
+    """Return what one client has: an IPv4 address, or of IPv6 a network /64 (RFC 6177)."""
+    return _network_64(address) if ":" in address else address
+
+
+@lru_cache(maxsize=1024)
+def _network_64(address: str) -> str:
+    found = parsed(address)
+    if not isinstance(found, IPv6Address):
+        return address
+    return str(IPv6Network((found, 64), strict=False))
+
+
 def parsed(text: str) -> Address | None:
     """Read an address as proxies write it: perhaps with a port, in brackets, or IPv4 as IPv6."""
     text = text.strip().strip('"')

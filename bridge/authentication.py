@@ -11,6 +11,7 @@ from typing import Final
 
 from bridge.client_secrets import matches
 from bridge.errors import TooManyRequests
+from bridge.tokens import LIFETIME
 
 AT_ONCE: Final = 1
 """Secrets compared at the same time: the PBX beside the service needs the other cores."""
@@ -18,8 +19,11 @@ AT_ONCE: Final = 1
 WAITING: Final = 32
 """Comparisons that may wait for their turn, less than a second altogether."""
 
-REMEMBERED: Final = 300.0
-"""Seconds in which a secret that was right need not be compared again."""
+REMEMBERED: Final = LIFETIME + 300.0
+"""Seconds after its last use in which a secret that was right need not be compared again.
+
+Longer than a token lives: who asks for the next one in time is known, whoever else guesses.
+"""
 
 KEPT: Final = 256
 """Right secrets that are remembered."""
@@ -37,28 +41,33 @@ class Authenticator:
         self._key = token_bytes(32)
         self._right: OrderedDict[bytes, float] = OrderedDict()
 
-    async def check(self, secret_hash: str, secret: str) -> bool:
-        """Tell whether ``secret`` is the one behind ``secret_hash``.
-
-        Raises TooManyRequests while too many others wait for the same.
-        """
-        mark = digest(self._key, f"{secret_hash}\n{secret}".encode(), sha256)
-        if self._right.get(mark, 0.0) > self._clock():
-            return True
-        found = await self._compared(secret_hash, secret)
+    def remembers(self, secret_hash: str, secret: str) -> bool:
+        """Tell whether ``secret`` was the one behind ``secret_hash`` a little while ago."""
+        mark = self._mark(secret_hash, secret)
+        found = self._right.get(mark, 0.0) > self._clock()
         if found:
             self._remember(mark)
         return found
 
-    async def _compared(self, secret_hash: str, secret: str) -> bool:
+    async def compare(self, secret_hash: str, secret: str) -> bool:
+        """Tell whether ``secret`` is the one behind ``secret_hash``.
+
+        Raises TooManyRequests while too many others wait for the same.
+        """
         if self._waiting >= WAITING:
             raise TooManyRequests(retry_after=1)
         self._waiting += 1
         try:
             async with self._turn:
-                return await asyncio.to_thread(matches, secret_hash, secret)
+                found = await asyncio.to_thread(matches, secret_hash, secret)
         finally:
             self._waiting -= 1
+        if found:
+            self._remember(self._mark(secret_hash, secret))
+        return found
+
+    def _mark(self, secret_hash: str, secret: str) -> bytes:
+        return digest(self._key, f"{secret_hash}\n{secret}".encode(), sha256)
 
     def _remember(self, mark: bytes) -> None:
         self._right[mark] = self._clock() + REMEMBERED

@@ -15,6 +15,7 @@
     │   ├── SendCallToInvalid     pc_sendcallto_invalid      sendCallTo
     │   └── ListParameterInvalid  count_invalid, startindex_invalid, …: one per list parameter
     ├── AccessDenied (401)        access_denied
+    │   └── TokenExpired          it was good once
     ├── ActionForbidden (403)     access_denied              the app does not have the action
     ├── TokenError                what the token endpoint answers (RFC 6749, section 5.2)
     │   ├── InvalidTokenRequest (400)   invalid_request
@@ -137,6 +138,10 @@ class AccessDenied(ApiError):
     status = 401
     code = "access_denied"
     default = "The token is missing, invalid or expired, or the resource is outside its reach."
+
+
+class TokenExpired(AccessDenied):
+    """The token was good, but its time is over: no attempt to guess one."""
 
 
 class ActionForbidden(ApiError):

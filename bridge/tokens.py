@@ -13,7 +13,7 @@ from typing import Final
 from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from bridge.errors import AccessDenied
+from bridge.errors import AccessDenied, TokenExpired
 
 LIFETIME: Final = 3600
 """Seconds a token lives (UnifiedAPI, Tokens)."""
@@ -62,11 +62,12 @@ class TokenBook:
     def verify(self, token: str, now: float) -> str:
         """Return the client id that ``token`` was issued for.
 
-        Raises AccessDenied if it is malformed, forged, expired, or issued in the future.
+        Raises AccessDenied if it is malformed or forged, and TokenExpired if it is expired or
+        issued in the future.
         """
         client_id, issued = self._read(token)
         if not -SKEW * 1000 <= _milliseconds(now) - issued < LIFETIME * 1000:
-            raise AccessDenied
+            raise TokenExpired
         return client_id
 
     def _unsigned(self, token: str) -> tuple[str, int]:

@@ -21,8 +21,8 @@ RINGS: Final = (
     (
         "rules",
         (
-            *("channels", "calls", "views", "whisper", "happenings", "addresses", "directory"),
-            *("authority", "client_secrets", "tokens", "oauth", "uapi", "openapi"),
+            *("channels", "calls", "views", "whisper", "happenings", "addresses", "limits"),
+            *("directory", "authority", "client_secrets", "tokens", "oauth", "uapi", "openapi"),
         ),
     ),
     (

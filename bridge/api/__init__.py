@@ -4,7 +4,17 @@ A request's path and query hold numbers and may hold a token, so neither is ever
 """
 
 from bridge.api.application import MAX_BODY, serving
+from bridge.api.gate import Allowance, Gate
 from bridge.api.site import Site
 from bridge.api.tls import CertificateError, Tls, read_certificate
 
-__all__ = ["MAX_BODY", "CertificateError", "Site", "Tls", "read_certificate", "serving"]
+__all__ = [
+    "MAX_BODY",
+    "Allowance",
+    "CertificateError",
+    "Gate",
+    "Site",
+    "Tls",
+    "read_certificate",
+    "serving",
+]

@@ -4,9 +4,9 @@ import time
 
 from aiohttp import web
 
-from bridge.api.site import REQUEST_ID, SITE
+from bridge.api.site import REQUEST_ID, SITE, Site
 from bridge.directory import Named
-from bridge.errors import AccessDenied, BodyTooLarge, RequestInvalid
+from bridge.errors import AccessDenied, BodyTooLarge, RequestInvalid, TokenExpired
 from bridge.model import Permission, Principal
 
 
@@ -28,20 +28,31 @@ def reader_of(request: web.Request) -> Principal:
 def principal_of(request: web.Request) -> Principal:
     """Who is asking, by the bearer token of the header or the query (RFC 6750, UnifiedAPI).
 
-    Raises AccessDenied.
+    Raises AccessDenied and TooManyRequests.
     """
-    site = request.app[SITE]
-    client_id = site.tokens.verify(_bearer(request), time.time())
-    app = site.directory.app(client_id)
+    site, address = request.app[SITE], address_of(request)
+    app = site.directory.app(_client_id(site, _bearer(request), address))
     if app is None:
         raise AccessDenied
-    return Principal(app, address_of(request), REQUEST_ID.get())
+    site.gate.serve(app.client_id)
+    return Principal(app, address, REQUEST_ID.get())
+
+
+def _client_id(site: Site, token: str, address: str) -> str:
+    try:
+        return site.tokens.verify(token, time.time())
+    except TokenExpired:
+        raise
+    except AccessDenied:
+        if token:
+            site.gate.fail(address)
+        raise
 
 
 def address_of(request: web.Request) -> str:
     """The client's address."""
-    forwarded = request.headers.getall("X-Forwarded-For", ())
-    return request.app[SITE].proxies.client(request.remote or "", forwarded)
+    proxies, peer = request.app[SITE].proxies, request.remote or ""
+    return proxies.client(peer, request.headers.getall("X-Forwarded-For", ()))
 
 
 def _bearer(request: web.Request) -> str:

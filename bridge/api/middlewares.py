@@ -9,6 +9,7 @@ from aiohttp.hdrs import METH_ALL
 
 from bridge import errors
 from bridge.api.answering import named, refusal, refusal_of_http
+from bridge.api.asking import address_of
 from bridge.api.site import REQUEST_ID, SITE, Handler
 from bridge.errors import ApiError
 from bridge.happenings import Responded
@@ -43,6 +44,7 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error into the contract's JSON."""
     try:
+        request.app[SITE].gate.enter(address_of(request))
         return await handler(request)
     except ApiError as error:
         return refusal(error, request.path)

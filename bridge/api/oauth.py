@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
@@ -15,7 +15,6 @@ from bridge.errors import (
     ApiError,
     InvalidClient,
     InvalidTokenRequest,
-    TooManyRequests,
     UnsupportedGrantType,
 )
 from bridge.happenings import TokenAsked
@@ -35,7 +34,7 @@ async def issue_token(request: web.Request) -> web.Response:
     named = next(filter(None, (site.directory.app(who.client_id) for who in asked)), None)
     asker = _asker(request, named)
     try:
-        client_id = await _authenticated(site, asked)
+        client_id = await _authenticated(site, asked, asker.address)
     except ApiError as error:
         log.warning("request %s: no token: %s", asker.request, error.message)
         site.service.report(TokenAsked(asker, error.code))
@@ -62,14 +61,21 @@ def _asker(request: web.Request, app: App | None) -> Asker:
     return Asker(*named, address_of(request), REQUEST_ID.get())
 
 
-async def _authenticated(site: Site, asked: Iterable[Credentials]) -> str:
-    """The id of the client that one of these credentials is right for. Raises InvalidClient."""
-    for who in asked:
-        # An unknown client is compared as well: the time must not tell which clients exist.
-        secret_hash = site.directory.secret_hash(who.client_id)
-        if await site.authenticator.check(secret_hash, who.client_secret):
+async def _authenticated(site: Site, asked: Sequence[Credentials], address: str) -> str:
+    """The id of the client that one of these credentials is right for.
+
+    Raises InvalidClient and TooManyRequests.
+    """
+    # An unknown client is compared as well: the time must not tell which clients exist.
+    offered = [(who, site.directory.secret_hash(who.client_id)) for who in asked]
+    for who, secret_hash in offered:
+        if site.authenticator.remembers(secret_hash, who.client_secret):
             return who.client_id
-    raise InvalidClient
+    with site.gate.guess(address, asked[0].client_id):
+        for who, secret_hash in offered:
+            if await site.authenticator.compare(secret_hash, who.client_secret):
+                return who.client_id
+        raise InvalidClient
 
 
 TOKEN_ROUTES: Final = (
@@ -84,7 +90,7 @@ TOKEN_ROUTES: Final = (
             body=oauth.TokenRequest,
             body_type=oauth.FORM,
             replies=(Reply(200, "The token.", oauth.TokenBody),),
-            errors=(InvalidTokenRequest, UnsupportedGrantType, InvalidClient, TooManyRequests(1)),
+            errors=(InvalidTokenRequest, UnsupportedGrantType, InvalidClient),
             form=OAUTH_ERRORS,
             access=Access.CLIENT,
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from bridge.addresses import Proxies
+from bridge.api.gate import Gate
 from bridge.authentication import Authenticator
 from bridge.directory import Directory
 from bridge.service import Service
@@ -24,6 +25,7 @@ class Site:
     public_url: str
     authenticator: Authenticator = field(default_factory=Authenticator)
     proxies: Proxies = field(default_factory=Proxies)
+    gate: Gate = field(default_factory=Gate)
 
     @property
     def directory(self) -> Directory:

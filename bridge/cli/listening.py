@@ -6,12 +6,29 @@ from functools import partial
 from ipaddress import ip_address
 from ssl import SSLContext
 
-from bridge.api import Tls, read_certificate
+from bridge.addresses import Proxies
+from bridge.api import Allowance, Gate, Site, Tls, read_certificate
 from bridge.cli.common import UsageError
 from bridge.cli.reloading import Reloadable
+from bridge.service import Service
 from bridge.settings import Settings
+from bridge.tokens import TokenBook
 
 log = logging.getLogger(__name__)
+
+
+def site_of(settings: Settings, service: Service, tokens: TokenBook) -> Site:
+    """What the API works with."""
+    allowance = Allowance(
+        settings.rate_per_app, settings.rate_per_address, settings.failures_per_minute
+    )
+    return Site(
+        service,
+        tokens,
+        settings.public_url,
+        proxies=Proxies(settings.trusted_proxies),
+        gate=Gate(allowance),
+    )
 
 
 def tls_of(settings: Settings) -> Tls | None:

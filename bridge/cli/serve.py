@@ -11,12 +11,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from bridge.addresses import Proxies
 from bridge.ami import Address, Link, trusting
-from bridge.api import Site, serving
+from bridge.api import serving
 from bridge.audit import Recorder
 from bridge.cli.common import Commands, UsageError, read_directory
-from bridge.cli.listening import certificates, tls_of
+from bridge.cli.listening import certificates, site_of, tls_of
 from bridge.cli.reloading import Reloadable, Reloader, on_sighup
 from bridge.cli.supervision import Supervision
 from bridge.directory import Directory
@@ -73,7 +72,7 @@ async def _run(
 ) -> None:
     link = Link(address_of(settings), silence=settings.ami_silence)
     service = Service(directory, link, _rules(settings), listeners=[audit])
-    site = Site(service, tokens, settings.public_url, proxies=Proxies(settings.trusted_proxies))
+    site = site_of(settings, service, tokens)
     tls = tls_of(settings)
     notifier = Notifier(manager.notify_socket)
     supervision = Supervision(notifier, link, service, watchdog=manager.watchdog)

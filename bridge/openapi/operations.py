@@ -7,7 +7,13 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from bridge.errors import AccessDenied, ApiError, BodyTooLarge, InternalServerError
+from bridge.errors import (
+    AccessDenied,
+    ApiError,
+    BodyTooLarge,
+    InternalServerError,
+    TooManyRequests,
+)
 
 JSON: Final = "application/json"
 
@@ -80,7 +86,8 @@ class Operation:
 
     def every_error(self) -> list[ApiError]:
         """Its own errors, and those that go with its kind."""
-        kinds: Errors = (*self.errors, *self._of_its_kind(), InternalServerError)
+        every: Errors = (TooManyRequests(1), InternalServerError)
+        kinds = (*self.errors, *self._of_its_kind(), *every)
         return [kind if isinstance(kind, ApiError) else kind() for kind in kinds]
 
     def _of_its_kind(self) -> Errors:

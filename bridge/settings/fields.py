@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     """Whether plain HTTP may be spoken beyond loopback, as to a proxy that speaks TLS."""
     trusted_proxies: Networks = ()
     """Whose X-Forwarded-For is believed."""
+    rate_per_app: float = Field(200.0, ge=0, le=1e6, allow_inf_nan=False)
+    """Requests a second that an app may make; twice as many may come at once. 0: no limit."""
+    rate_per_address: float = Field(200.0, ge=0, le=1e6, allow_inf_nan=False)
+    """The same for an address, whoever asks."""
+    failures_per_minute: float = Field(10.0, ge=0, le=1e6, allow_inf_nan=False)
+    """Wrong secrets and tokens a minute, per address and per app. 0: no limit."""
     public_url: BaseUrl = Field(
         default_factory=lambda data: url_of(
             data["http_host"], data["http_port"], "https" if data["tls_cert"] else "http"

@@ -79,7 +79,7 @@ class Description:
         if method != "HEAD":
             wanted = {405: "method_not_allowed"} if item else {404: "not_found"}
             # Such a method may be no HTTP at all.
-            code = {**wanted, 400: "request_invalid"}.get(status)
+            code = {**wanted, 400: "request_invalid", 429: "too_many_requests"}.get(status)
             found = _json(headers, body)["error"]
             said = found if isinstance(found, str) else found["code"]
             _require(said in (code, "invalid_request"), f"{status} {said}")
