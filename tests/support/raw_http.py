@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
@@ -79,3 +81,46 @@ async def exchange(
         return await asyncio.wait_for(reader.read(), within)
     finally:
         writer.close()
+
+
+class Pipe:
+    """A connection that is kept, on which many requests are asked at once."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, url: str) -> AsyncIterator["Pipe"]:
+        """A connection to the server of a URL."""
+        where = urlsplit(url)
+        pipe = cls(*await asyncio.open_connection(where.hostname, where.port, limit=1 << 20))
+        try:
+            yield pipe
+        finally:
+            pipe._writer.close()
+
+    async def ask(self, *requests: bytes) -> list[RawAnswer]:
+        """The answers to requests, none of which is a HEAD or ends the connection."""
+        self._writer.write(b"".join(requests))
+        return [await self._answer() for _ in requests]
+
+    async def _answer(self) -> RawAnswer:
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        status, headers = parse_head(head.removesuffix(b"\r\n\r\n"))
+        length = int(headers.get("Content-Length", "0"))
+        return RawAnswer(status, headers, await self._reader.readexactly(length))
+
+
+def request(
+    method: str, path: str, token: str = "", body: bytes = b"", headers: bytes = b""
+) -> bytes:
+    """A plain request."""
+    return b"%b %b HTTP/1.1\r\nHost: x\r\n%b%bContent-Length: %d\r\n\r\n%b" % (
+        method.encode(),
+        path.encode(),
+        b"Authorization: Bearer %b\r\n" % token.encode() if token else b"",
+        headers,
+        len(body),
+        body,
+    )

@@ -47,9 +47,14 @@ class Recording:
         return self.happenings[self.moments[moment] :]
 
 
-def messages(name: str) -> Iterator[bytes]:
-    """The raw messages of a recording as the AMI sends them, without the closing blank line."""
+def messages(name: str, until: str = "") -> Iterator[bytes]:
+    """The raw messages of a recording as the AMI sends them, without the closing blank line.
+
+    All of them, or those until a moment.
+    """
     for text in _paragraphs(name):
+        if until and text == _MOMENT + until:
+            return
         if not text.startswith("#"):
             yield text.replace("\n", "\r\n").encode()
 
