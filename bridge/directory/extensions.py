@@ -81,7 +81,11 @@ class Extensions:
 
     def by_number(self, number: str) -> Extension | None:
         """The extension with an extended number."""
-        return self._listed.get(number) or self._assumed(number)
+        listed = self._listed.get(number)
+        if listed is not None or not self._patterns:
+            return listed
+        assumed = self._assumed(number)
+        return None if assumed is None or assumed.endpoint in self._endpoints else assumed
 
     def by_endpoint(self, endpoint: str) -> Extension | None:
         """The extension whose channels carry exactly that endpoint."""
@@ -105,10 +109,9 @@ class Extensions:
         return assumed if assumed is not None and assumed.user.id == user.id else None
 
     def _assume(self, number: str) -> Extension | None:
+        """Whose a number is by the patterns alone."""
         found = self._first(number)
-        if found is None or found.endpoint in self._endpoints:
-            return None
-        return found if self._owner(found.endpoint) == found else None
+        return found if found is not None and self._owner(found.endpoint) == found else None
 
     def _find_owner(self, endpoint: str) -> Extension | None:
         """Whose an endpoint is by the patterns alone."""
