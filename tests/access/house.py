@@ -24,6 +24,12 @@ BATCH = 32
 """Requests that are on their way at once: as many as the service takes in."""
 
 
+UNLIMITED = dict.fromkeys(
+    ("BRIDGE_RATE_PER_APP", "BRIDGE_RATE_PER_ADDRESS", "BRIDGE_FAILURES_PER_MINUTE"), "0"
+)
+"""Settings that let a client ask as often as it likes."""
+
+
 @dataclass(frozen=True)
 class House:
     """The service and its PBX.
@@ -69,7 +75,7 @@ async def a_house(run_dir: Path) -> AsyncIterator[House]:
     async with (
         a_pbx() as pbx,
         await Server.start(
-            run_dir, ami_port=pbx.port, ami_secret=SECRET, directory=path, ready=True
+            run_dir, ami_port=pbx.port, ami_secret=SECRET, directory=path, **UNLIMITED
         ) as server,
     ):
         pbx.replies["Originate"] = _busy
