@@ -24,7 +24,7 @@ BATCH = 32
 """Requests that are on their way at once: as many as the service takes in."""
 
 
-UNLIMITED = dict.fromkeys(
+UNLIMITED: dict[str, Any] = dict.fromkeys(
     ("BRIDGE_RATE_PER_APP", "BRIDGE_RATE_PER_ADDRESS", "BRIDGE_FAILURES_PER_MINUTE"), "0"
 )
 """Settings that let a client ask as often as it likes."""
