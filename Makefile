@@ -2,9 +2,13 @@
 #
 #   make lab      a whisper proven by ear, on a real Asterisk   (ARGS=--private: options of the lab)
 #   make test     formatting, lint, types and every test        (ARGS="-k tones": options of pytest)
+#   make test-docker  the tests that need root: the package, the unit (starts a Docker engine)
 #   make lint     formatting, lint and types
 #   make format   put the formatting right
 #   make bench    measure how fast events are read
+#   make wheel    the Python package, with all it needs in it, into dist/
+#   make deb      the Debian package, into dist/
+#   make lock     choose anew which libraries the Debian package has
 #   make clean    remove what these made in this checkout
 #
 # PYTHON selects the interpreter that .venv is made with.
@@ -15,7 +19,7 @@ ARGS ?=
 RUN := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test lint format bench clean pip-from-debian
+.PHONY: help lab test test-docker lint format bench wheel deb lock clean pip-from-debian
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -25,6 +29,9 @@ lab: .venv/.lab
 
 test: lint
 	$(RUN) -m pytest --durations=10 $(ARGS)
+
+test-docker: .venv/.test
+	$(RUN) -m pytest -m docker --durations=10 tests/docker $(ARGS)
 
 lint: .venv/.test
 	$(RUN) -m ruff format --check
@@ -37,6 +44,18 @@ format: .venv/.test
 
 bench: .venv/.test
 	$(RUN) -m tests.bench $(ARGS)
+
+wheel: .venv/.pip
+	$(RUN) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+deb: .venv/.pip
+	PIP="$(CURDIR)/$(RUN) -m pip" packaging/deb/build
+
+lock: .venv/.pip
+	$(RUN) -m pip install --quiet pip-tools
+	$(RUN) -m piptools compile --quiet --upgrade --generate-hashes --strip-extras --no-header \
+		--no-annotate --no-emit-options --no-emit-index-url --no-emit-find-links \
+		--output-file packaging/requirements.txt pyproject.toml
 
 clean:
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

@@ -31,6 +31,11 @@ log = logging.getLogger("bridge")
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser("serve", help="serve the API beside the PBX that is configured")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="serve nothing; only say what is wrong with the settings and the files they name",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -40,6 +45,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         level=settings.log_level, format="%(asctime)s %(levelname)-8s %(name)s: %(message)s"
     )
     directory = read_directory(settings)
+    if arguments.check:
+        address_of(settings)
+        tls_of(settings)
+        return 0
     tokens = TokenBook(signing_keys(settings.state_dir))
     # What hangs is ended by systemd's watchdog with SIGABRT, and then says where it hung.
     faulthandler.enable()

@@ -69,6 +69,19 @@ def test_a_token_needs_the_same_settings(operator: Operator) -> None:
     assert line.startswith("whisper-bridge: BRIDGE_AMI_SECRET: missing; set it")
 
 
+def test_a_check_says_nothing_of_what_is_right_and_makes_nothing(operator: Operator) -> None:
+    assert operator.run("serve", "--check") == (0, "", "")
+    assert not (operator.home / "state").exists()
+
+
+@pytest.mark.parametrize("setting", ["BRIDGE_DIRECTORY", "BRIDGE_TLS_CERT", "BRIDGE_AMI_CA"])
+def test_a_check_tells_of_a_file_that_is_not_there(operator: Operator, setting: str) -> None:
+    operator.settings |= {setting: "/none", "BRIDGE_AMI_TLS": "true"}
+    (line,) = operator.told("serve", "--check")
+    assert re.match("whisper-bridge: .*No such file", line)
+    assert "/none" in line
+
+
 def test_every_wrong_setting_has_its_line(operator: Operator) -> None:
     operator.settings = {"BRIDGE_HTTP_PORT": "0"}
     said = operator.told("serve")
