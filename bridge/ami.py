@@ -26,6 +26,7 @@ from bridge import actions, events
 from bridge.actions import Action, Answer
 from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
+from bridge.health import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,12 @@ def trusting(certificates: Path | None) -> ssl.SSLContext:
 
 
 class LoginRefused(Exception):
-    """The PBX does not accept the user name and secret."""
+    """The PBX does not accept the user name and secret, or not what the user asks for."""
+
+    def __init__(self, message: str, trouble: Trouble) -> None:
+        """Take a line for the operator, and what it is in short."""
+        super().__init__(message)
+        self.trouble = trouble
 
 
 @dataclass(slots=True)
@@ -116,6 +122,7 @@ class _Wire(AMIProtocol):  # type: ignore[misc]
         # Unique among all links: a few events tell everybody the ActionID they belong to.
         self._name, self._sent = secrets.token_hex(4), 0
         self.version: str | None = None
+        self.messages = 0
         self.heard = time.monotonic()
 
     def send(self, data: Mapping[str, str], as_list: object = None) -> asyncio.Future[Any]:
@@ -145,6 +152,7 @@ class _Wire(AMIProtocol):  # type: ignore[misc]
         self.heard = time.monotonic()
         messages = (self._rest + data).split(END)
         self._rest = messages.pop()
+        self.messages += len(messages)
         if self.version is None and messages:
             banner, _, messages[0] = messages[0].partition(b"\r\n")
             self.version = banner.decode("ascii", "replace").partition("/")[2]
@@ -234,11 +242,17 @@ class Link:
     """The link to one PBX: found again after every loss, and never older than its last word.
 
     ``silence`` is how many seconds the PBX may say nothing, not even to a ping, and
-    ``action_timeout`` how many an answer may take; a list may take six times as long.
+    ``action_timeout`` how many an answer may take; a list may take six times as long. ``on_answer``
+    is told how many seconds an action of that name took. ``trouble`` is what is wrong in short.
     """
 
     def __init__(
-        self, address: Address, *, silence: float = 5.0, action_timeout: float = 5.0
+        self,
+        address: Address,
+        *,
+        silence: float = 5.0,
+        action_timeout: float = 5.0,
+        on_answer: Callable[[str, float], None] = lambda action, seconds: None,
     ) -> None:
         self._address = address
         self._silence = silence
@@ -246,8 +260,21 @@ class Link:
         self._listener: Listener = _Nobody()
         self._wire: _Wire | None = None
         self._held_back: list[Event] | None = None
+        self._on_answer = on_answer
+        self._messages = 0
         self._complaint = ""
         self._pause = _FIRST_PAUSE
+        self.trouble: Trouble | None = None
+
+    @property
+    def messages(self) -> int:
+        """Messages the PBX sent since the start."""
+        return self._messages + (self._wire.messages if self._wire else 0)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the PBX was last heard of; 0 while there is no link."""
+        return time.monotonic() - self._wire.heard if self._wire else 0.0
 
     @property
     def complaint(self) -> str:
@@ -263,12 +290,15 @@ class Link:
                 await self._session()
             except LoginRefused as error:
                 longest = _LONGEST_PAUSE_REFUSED
-                self._complain(str(error))
+                self._complain(str(error), error.trouble)
             except (OSError, TimeoutError, PbxUnavailable) as error:
-                self._complain(f"no link to the PBX at {self._where()}: {_words(error)}")
+                words = f"no link to the PBX at {self._where()}: {_words(error)}"
+                uncertain = isinstance(error, ssl.SSLCertVerificationError)
+                self._complain(words, Trouble.CERTIFICATE if uncertain else Trouble.UNREACHABLE)
             except Exception:
                 # Nobody else would begin the link anew after a fault of ours or the listener's.
                 longest = _LONGEST_PAUSE_REFUSED
+                self.trouble = Trouble.FAULT
                 log.exception("the picture of the PBX could not be taken in; trying on")
             self._pause = min(self._pause * 2, longest)
             await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
@@ -280,20 +310,23 @@ class Link:
         the action's timeout; whether the PBX carried it out is then unknown.
         """
         wire = self._wire
-        if wire is None or wire.closed:
-            return self._answered(action, None)
-        return self._answered(action, wire.ask(action))
+        asked = None if wire is None or wire.closed else wire.ask(action)
+        return self._answered(action, asked, time.monotonic())
 
-    async def _answered(self, action: Action, answered: asyncio.Future[Answer] | None) -> Answer:
+    async def _answered(
+        self, action: Action, answered: asyncio.Future[Answer] | None, began: float
+    ) -> Answer:
         if answered is None:
             raise LinkLost
         # Ten thousand channels are a long list.
         patience = self._action_timeout * (6 if action.complete else 1)
         try:
             async with asyncio.timeout(patience):
-                return await answered
+                answer = await answered
         except TimeoutError:
             raise PbxUnavailable(f"The PBX did not answer {action.name} in time.") from None
+        self._on_answer(action.name, time.monotonic() - began)
+        return answer
 
     async def _session(self) -> None:
         """One connection from its beginning to its end."""
@@ -328,7 +361,8 @@ class Link:
             raise LoginRefused(
                 f"the PBX at {self._where()} refuses the AMI login of"
                 f" {self._address.username}: {answer.message}; check BRIDGE_AMI_USERNAME,"
-                " BRIDGE_AMI_SECRET and the permit lines of that user in manager.conf"
+                " BRIDGE_AMI_SECRET and the permit lines of that user in manager.conf",
+                Trouble.LOGIN_REFUSED,
             )
         self._wire = manager.protocol
 
@@ -345,7 +379,7 @@ class Link:
         for event in held_back:
             self._deliver(event)
         log.info("linked to the PBX at %s", self._where())
-        self._complaint = ""
+        self._complaint, self.trouble = "", None
         self._pause = _FIRST_PAUSE
 
     async def _list(self, action: Action) -> Sequence[Mapping[str, str]]:
@@ -353,7 +387,8 @@ class Link:
         if not answer.success:
             raise LoginRefused(
                 f"the PBX refuses {action.name}: {answer.message}; the AMI user needs"
-                " read=call and write=originate,call,reporting"
+                " read=call and write=originate,call,reporting",
+                Trouble.RIGHTS_MISSING,
             )
         return answer.items
 
@@ -383,6 +418,7 @@ class Link:
         wire, self._wire, self._held_back = self._wire, None, None
         manager.close()
         if wire is not None:
+            self._messages += wire.messages
             self._listener.on_lost()
 
     def _deliver(self, event: Event) -> None:
@@ -397,11 +433,11 @@ class Link:
         except Exception:
             log.exception("an event of kind %s could not be taken in", type(event).__name__)
 
-    def _complain(self, complaint: str) -> None:
+    def _complain(self, complaint: str, trouble: Trouble) -> None:
         """Say what is wrong once, not with every attempt."""
         if complaint != self._complaint:
             log.error("%s; trying on", complaint)
-        self._complaint = complaint
+        self._complaint, self.trouble = complaint, trouble
 
     def _where(self) -> str:
         return f"{self._address.host}:{self._address.port}"

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -120,6 +121,8 @@ class Service:
             steady=steady,
         )
         self.remembering = Remembering(pbx, self.picture)
+        self.events: dict[type[Event], int] = defaultdict(int)
+        """How many events there were of each kind."""
         self._version = ""
         self._entered = asyncio.Event()
         self._complete = asyncio.Event()
@@ -228,6 +231,7 @@ class Service:
 
     def on_event(self, event: Event) -> None:
         """Take in one event, in the order of arrival."""
+        self.events[type(event)] += 1
         self.picture.feed(event, self._wall())
         self.whispering.on_event(event)
         if isinstance(event, Entered):

@@ -141,6 +141,8 @@ def _as_written(value: Any) -> str:
         return "none"
     if isinstance(value, bool | float):
         return f"{value:g}" if isinstance(value, float) else str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return str(value).replace("/home/operator", "~")
 
 

@@ -21,15 +21,24 @@ RINGS: Final = (
     (
         "rules",
         (
-            *("channels", "calls", "views", "whisper", "happenings", "addresses", "limits"),
-            *("directory", "authority", "client_secrets", "tokens", "oauth", "uapi", "openapi"),
+            *("channels", "calls", "views", "whisper", "happenings", "health", "addresses"),
+            *(
+                "limits",
+                "directory",
+                "authority",
+                "client_secrets",
+                "tokens",
+                "oauth",
+                "uapi",
+                "openapi",
+            ),
         ),
     ),
     (
         "service",
         ("whispering", "remembering", "reporting", "authentication", "checking", "service"),
     ),
-    ("edges", ("ami", "api", "audit", "settings", "keyring", "systemd", "lab")),
+    ("edges", ("ami", "api", "audit", "metrics", "settings", "keyring", "systemd", "lab")),
     ("root", ("cli", "__main__")),
 )
 """From the inside out: a part imports parts of its own ring or of inner ones."""
@@ -69,6 +78,7 @@ ONLY: Final = {
     "argparse": {"cli"},
     "itsdangerous": {"tokens"},
     "panoramisk": {"ami"},
+    "prometheus_client": {"metrics"},
     "pydantic_settings": {"settings"},
 }
 """What is imported in one place, and where; the lab is a client of the API."""

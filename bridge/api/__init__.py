@@ -5,7 +5,7 @@ A request's path and query hold numbers and may hold a token, so neither is ever
 
 from bridge.api.application import MAX_BODY, serving
 from bridge.api.gate import Allowance, Gate
-from bridge.api.site import Site
+from bridge.api.site import Site, Watch
 from bridge.api.tls import CertificateError, Tls, read_certificate
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Gate",
     "Site",
     "Tls",
+    "Watch",
     "read_certificate",
     "serving",
 ]

@@ -17,6 +17,7 @@ from bridge.api.protocol import protocol
 from bridge.api.routes import Route, add
 from bridge.api.site import SITE, Site
 from bridge.api.tls import Tls
+from bridge.api.watching import routes as watching_routes
 
 ROUTES: Final[tuple[Route, ...]] = (*CALL_ROUTES, *TOKEN_ROUTES, *DESCRIPTION_ROUTES)
 """Every route, described beside its handler; tried in this order, so whispers come first."""
@@ -80,6 +81,8 @@ def make_app(site: Site) -> web.Application:
     app[SITE] = site
     add(app, ROUTES)
     publish(app, ROUTES)
+    if site.watch is not None:
+        app.add_routes(watching_routes(site.watch))
     return app
 
 

@@ -11,6 +11,7 @@ from bridge import errors
 from bridge.api.answering import named, refusal, refusal_of_http
 from bridge.api.asking import address_of
 from bridge.api.site import REQUEST_ID, SITE, Handler
+from bridge.api.watching import PATHS as WATCHED_PATHS
 from bridge.errors import ApiError
 from bridge.happenings import Responded
 
@@ -29,7 +30,9 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     route = _route(request)
     request.app[SITE].service.report(Responded(route, method, response.status, took))
     named(response, request_id)
-    log.info(
+    # What machines ask for again and again would fill the log.
+    log.log(
+        logging.DEBUG if route in WATCHED_PATHS else logging.INFO,
         "request %s: %s %s: %d in %.1f ms",
         request_id,
         method,

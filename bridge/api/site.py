@@ -1,19 +1,32 @@
 """What the handlers of all routes share."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from bridge.addresses import Proxies
+from bridge.addresses import Network, Proxies
 from bridge.api.gate import Gate
 from bridge.authentication import Authenticator
 from bridge.directory import Directory
+from bridge.health import Readiness
 from bridge.service import Service
 from bridge.tokens import TokenBook
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is told without a token to clients from the networks ``near``.
+
+    ``metrics`` takes the header ``Accept`` and gives the text and its media type.
+    """
+
+    readiness: Callable[[], Readiness]
+    metrics: Callable[[str], tuple[bytes, str]]
+    near: Sequence[Network]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,7 @@ class Site:
     authenticator: Authenticator = field(default_factory=Authenticator)
     proxies: Proxies = field(default_factory=Proxies)
     gate: Gate = field(default_factory=Gate)
+    watch: Watch | None = None
 
     @property
     def directory(self) -> Directory:

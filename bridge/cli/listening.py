@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from ssl import SSLContext
 
 from bridge.addresses import Proxies
-from bridge.api import Allowance, Gate, Site, Tls, read_certificate
+from bridge.api import Allowance, Gate, Site, Tls, Watch, read_certificate
 from bridge.cli.common import UsageError
 from bridge.cli.reloading import Reloadable
 from bridge.service import Service
@@ -17,7 +17,7 @@ from bridge.tokens import TokenBook
 log = logging.getLogger(__name__)
 
 
-def site_of(settings: Settings, service: Service, tokens: TokenBook) -> Site:
+def site_of(settings: Settings, service: Service, tokens: TokenBook, watch: Watch) -> Site:
     """What the API works with."""
     allowance = Allowance(
         settings.rate_per_app, settings.rate_per_address, settings.failures_per_minute
@@ -28,6 +28,7 @@ def site_of(settings: Settings, service: Service, tokens: TokenBook) -> Site:
         settings.public_url,
         proxies=Proxies(settings.trusted_proxies),
         gate=Gate(allowance),
+        watch=watch,
     )
 
 

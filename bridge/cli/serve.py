@@ -6,20 +6,23 @@ import faulthandler
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from bridge.ami import Address, Link, trusting
-from bridge.api import serving
+from bridge.api import Watch, serving
 from bridge.audit import Recorder
 from bridge.cli.common import Commands, UsageError, read_directory
 from bridge.cli.listening import certificates, site_of, tls_of
 from bridge.cli.reloading import Reloadable, Reloader, on_sighup
 from bridge.cli.supervision import Supervision
 from bridge.directory import Directory
+from bridge.health import Health
 from bridge.keyring import signing_keys
+from bridge.metrics import Metrics
 from bridge.service import Rules, Service
 from bridge.settings import ServiceManager, Settings, load, service_manager
 from bridge.systemd import Notifier
@@ -79,9 +82,13 @@ async def _run(
     manager: ServiceManager,
     audit: Recorder,
 ) -> None:
-    link = Link(address_of(settings), silence=settings.ami_silence)
-    service = Service(directory, link, _rules(settings), listeners=[audit])
-    site = site_of(settings, service, tokens)
+    metrics = Metrics()
+    link = Link(address_of(settings), silence=settings.ami_silence, on_answer=metrics.answered)
+    health = Health(link, time.time())
+    service = Service(directory, link, _rules(settings), listeners=[audit, health, metrics])
+    metrics.watch(service, link, audit)
+    watch = Watch(health.readiness, metrics.text, settings.metrics_clients)
+    site = site_of(settings, service, tokens, watch)
     tls = tls_of(settings)
     notifier = Notifier(manager.notify_socket)
     supervision = Supervision(notifier, link, service, watchdog=manager.watchdog)
@@ -95,6 +102,7 @@ async def _run(
     try:
         async with (
             notifier,
+            _measured(metrics),
             on_sighup(reloader),
             serving(site, _linked(link, service, supervision, stop), host, port, tls=tls) as place,
         ):
@@ -132,6 +140,18 @@ def address_of(settings: Settings) -> Address:
     except OSError as error:
         raise UsageError(f"BRIDGE_AMI_CA: {settings.ami_ca}: {error.strerror or error}") from error
     return Address(settings.ami_host, settings.ami_port, settings.ami_username, secret, tls)
+
+
+@asynccontextmanager
+async def _measured(metrics: Metrics) -> AsyncIterator[None]:
+    """Measure how late the event loop is."""
+    task = asyncio.create_task(metrics.measure_lag())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager

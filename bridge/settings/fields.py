@@ -1,6 +1,7 @@
 """Every setting there is, with its default."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ class Settings(BaseSettings):
     """Where the keys of the tokens are kept."""
     audit: File = Field(default_factory=lambda data: data["state_dir"] / "audit.jsonl")
     """Where it is written who did what."""
+    metrics_clients: Networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    """For whom there are health, readiness and metrics."""
     log_level: LogLevel = "INFO"
     pbx_name: Line = "asterisk"
     """Goes into the ids of calls: bridges beside one PBX must agree on it."""

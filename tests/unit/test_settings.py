@@ -78,6 +78,7 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_DIRECTORY",
         "BRIDGE_STATE_DIR",
         "BRIDGE_AUDIT",
+        "BRIDGE_METRICS_CLIENTS",
         "BRIDGE_LOG_LEVEL",
         "BRIDGE_PBX_NAME",
         "BRIDGE_MAX_WHISPERS_PER_VIEW",
