@@ -52,10 +52,11 @@ async def test_the_same_commit_gives_the_same_package(package: Path, tmp_path: P
     assert first == second
 
 
-async def test_lintian_has_nothing_to_say(package: Path) -> None:
+async def test_lintian_has_nothing_to_say(package: Path, tmp_path: Path) -> None:
     await install_missing({"lintian": "lintian"})
     command = ("lintian", "--allow-root", "--profile", "debian", "--fail-on", "warning")
-    said = await processes.run((*command, str(package)), limit=300)
+    env = {"TMPDIR": str(tmp_path)}
+    said = await processes.run((*command, str(package)), limit=300, env=env)
     assert said == ""
 
 
