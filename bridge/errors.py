@@ -23,8 +23,10 @@
     │   └── InvalidClient (401)         invalid_client
     ├── NotFound (404)            not_found
     ├── MethodNotAllowed (405)    method_not_allowed
+    ├── RequestTimeout (408)      request_timeout            the request did not arrive in time
     ├── BodyTooLarge (413)        request_too_large
     ├── TooManyRequests (429)     too_many_requests
+    │   └── TooManyConnections (503)  too_many_connections
     ├── InternalServerError (500) internal_server_error
     ├── NotImplementedYet (501)   request_not_implemented
     └── PbxUnavailable (503)      pbx_unavailable
@@ -200,6 +202,14 @@ class MethodNotAllowed(ApiError):
     default = "This path does not take this method."
 
 
+class RequestTimeout(ApiError):
+    """The head or the body of the request took too long to arrive."""
+
+    status = 408
+    code = "request_timeout"
+    default = "The request took too long to arrive."
+
+
 class BodyTooLarge(ApiError):
     """The body is larger than the service reads."""
 
@@ -218,6 +228,14 @@ class TooManyRequests(ApiError):
     def __init__(self, retry_after: int, message: str = "") -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class TooManyConnections(TooManyRequests):
+    """The service has as many connections as it takes, all of them busy."""
+
+    status = 503
+    code = "too_many_connections"
+    default = "There are too many connections."
 
 
 class InternalServerError(ApiError):

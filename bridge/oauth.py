@@ -18,6 +18,7 @@ from bridge.errors import (
     MethodNotAllowed,
     NotFound,
     RequestInvalid,
+    RequestTimeout,
     UnsupportedGrantType,
 )
 from bridge.tokens import LIFETIME
@@ -93,7 +94,9 @@ def present_token(token: str) -> Mapping[str, Any]:
 
 def present_error(error: ApiError) -> Mapping[str, Any]:
     """The answer that refuses one: OAuth's form also for what HTTP has against a request."""
-    if isinstance(error, NotFound | MethodNotAllowed | BodyTooLarge | RequestInvalid):
+    if isinstance(
+        error, NotFound | MethodNotAllowed | BodyTooLarge | RequestInvalid | RequestTimeout
+    ):
         code = InvalidTokenRequest.code
     else:
         code = "server_error" if isinstance(error, InternalServerError) else error.code

@@ -4,6 +4,7 @@ A request's path and query hold numbers and may hold a token, so neither is ever
 """
 
 from bridge.api.application import MAX_BODY, serving
+from bridge.api.door import Manners
 from bridge.api.gate import Allowance, Gate
 from bridge.api.site import Site, Watch
 from bridge.api.tls import CertificateError, Tls, read_certificate
@@ -13,6 +14,7 @@ __all__ = [
     "Allowance",
     "CertificateError",
     "Gate",
+    "Manners",
     "Site",
     "Tls",
     "Watch",

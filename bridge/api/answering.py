@@ -1,5 +1,7 @@
 """Answers: what every one of them has, and errors in the form of the API or of OAuth."""
 
+import secrets
+
 from aiohttp import web
 
 from bridge import errors, oauth, uapi
@@ -40,6 +42,19 @@ def refusal_of_http(error: web.HTTPException, path: str) -> web.Response:
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
+
+
+def farewell(error: ApiError) -> bytes:
+    """The answer that an error is, byte for byte, to somebody who has not asked yet."""
+    response = refusal(error, "")
+    named(response, secrets.token_hex(8))
+    body = response.body if isinstance(response.body, bytes) else b""
+    head = {**response.headers, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = [
+        f"HTTP/1.1 {response.status} {response.reason}",
+        *(f"{n}: {v}" for n, v in head.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 _KINDS: dict[int, type[ApiError]] = {

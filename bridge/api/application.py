@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -11,9 +12,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.api.calls import CALL_ROUTES
 from bridge.api.description import DESCRIPTION_ROUTES, publish
+from bridge.api.door import Door
+from bridge.api.handshake import Handshake
 from bridge.api.middlewares import in_json, logged
 from bridge.api.oauth import TOKEN_ROUTES
-from bridge.api.protocol import protocol
+from bridge.api.protocol import Connection
 from bridge.api.routes import Route, add
 from bridge.api.site import SITE, Site
 from bridge.api.tls import Tls
@@ -53,26 +56,36 @@ async def serving(
     app = make_app(site)
     app.cleanup_ctx.append(hold)
     runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
-    await runner.setup()
+    door = Door(site.manners)
+    # The address comes first: whoever cannot have it leaves the resource alone.
+    listener = await _bound(runner, door, host, port, tls)
     try:
-        async with _listening(runner, host, port, tls) as address:
-            yield address
+        await runner.setup()
+        async with door:
+            await listener.start_serving()
+            try:
+                yield listener.sockets[0].getsockname()[:2]
+            finally:
+                listener.close()
     finally:
+        listener.close()
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def _listening(
-    runner: web.AppRunner, host: str, port: int, tls: Tls | None
-) -> AsyncIterator[tuple[str, int]]:
-    """Take connections; gives the address and port."""
-    server = await asyncio.get_running_loop().create_server(
-        lambda: protocol(runner, _discreet_logger()), host, port, ssl=tls.context if tls else None
-    )
-    try:
-        yield server.sockets[0].getsockname()[:2]
-    finally:
-        server.close()
+async def _bound(
+    runner: web.AppRunner, door: Door, host: str, port: int, tls: Tls | None
+) -> asyncio.Server:
+    """Take the address, to listen there later."""
+    logger = _discreet_logger()
+
+    def speaker() -> Connection:
+        if runner.server is None:
+            raise RuntimeError("somebody came before or after hours")
+        return Connection(door, runner.server, logger)
+
+    visitor = partial(Handshake, door, tls.context, speaker) if tls else speaker
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(visitor, host, port, start_serving=False)
 
 
 def make_app(site: Site) -> web.Application:

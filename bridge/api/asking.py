@@ -1,12 +1,19 @@
 """Who is asking, and for what: the token, the path and the body of a request."""
 
+import asyncio
 import time
 
 from aiohttp import web
 
 from bridge.api.site import REQUEST_ID, SITE, Site
 from bridge.directory import Named
-from bridge.errors import AccessDenied, BodyTooLarge, RequestInvalid, TokenExpired
+from bridge.errors import (
+    AccessDenied,
+    BodyTooLarge,
+    RequestInvalid,
+    RequestTimeout,
+    TokenExpired,
+)
 from bridge.model import Permission, Principal
 
 
@@ -70,10 +77,18 @@ def _bearer(request: web.Request) -> str:
 
 
 async def body_of(request: web.Request) -> bytes:
-    """What was sent. Raises BodyTooLarge, and RequestInvalid where it does not arrive."""
+    """What was sent.
+
+    Raises BodyTooLarge, RequestTimeout, and RequestInvalid where it does not arrive as announced.
+    """
     if (request.content_length or 0) > request.client_max_size:
         raise BodyTooLarge
     try:
-        return await request.read()
+        if request.content.is_eof():
+            return await request.read()
+        async with asyncio.timeout(request.app[SITE].manners.patience):
+            return await request.read()
+    except TimeoutError as cause:
+        raise RequestTimeout from cause
     except (ConnectionError, web.RequestPayloadError) as cause:
         raise RequestInvalid("The body did not arrive as it was announced.") from cause

@@ -10,6 +10,7 @@ from aiohttp.hdrs import METH_ALL
 from bridge import errors
 from bridge.api.answering import named, refusal, refusal_of_http
 from bridge.api.asking import address_of
+from bridge.api.protocol import Connection
 from bridge.api.site import REQUEST_ID, SITE, Handler
 from bridge.api.watching import PATHS as WATCHED_PATHS
 from bridge.errors import ApiError
@@ -23,6 +24,8 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Name the request, and log how it went without its numbers."""
     request_id = secrets.token_hex(8)
     REQUEST_ID.set(request_id)
+    if isinstance(request.protocol, Connection):
+        request.protocol.begin()
     began = time.monotonic()
     response = await handler(request)
     took = time.monotonic() - began

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from bridge.addresses import Network, Proxies
+from bridge.api.door import Manners
 from bridge.api.gate import Gate
 from bridge.authentication import Authenticator
 from bridge.directory import Directory
@@ -40,6 +41,7 @@ class Site:
     proxies: Proxies = field(default_factory=Proxies)
     gate: Gate = field(default_factory=Gate)
     watch: Watch | None = None
+    manners: Manners = field(default_factory=Manners)
 
     @property
     def directory(self) -> Directory:

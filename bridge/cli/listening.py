@@ -1,13 +1,14 @@
 """How the service listens, by the settings: over TLS, or in plain HTTP where that is safe."""
 
 import logging
+import resource
 from collections.abc import Iterator
 from functools import partial
 from ipaddress import ip_address
 from ssl import SSLContext
 
 from bridge.addresses import Proxies
-from bridge.api import Allowance, Gate, Site, Tls, Watch, read_certificate
+from bridge.api import Allowance, Gate, Manners, Site, Tls, Watch, read_certificate
 from bridge.cli.common import UsageError
 from bridge.cli.reloading import Reloadable
 from bridge.service import Service
@@ -15,6 +16,9 @@ from bridge.settings import Settings
 from bridge.tokens import TokenBook
 
 log = logging.getLogger(__name__)
+
+OTHER_FILES = 64
+"""What is open besides connections of clients: the link to the PBX, the audit, Python's own."""
 
 
 def site_of(settings: Settings, service: Service, tokens: TokenBook, watch: Watch) -> Site:
@@ -29,6 +33,7 @@ def site_of(settings: Settings, service: Service, tokens: TokenBook, watch: Watc
         proxies=Proxies(settings.trusted_proxies),
         gate=Gate(allowance),
         watch=watch,
+        manners=Manners(settings.max_connections, settings.request_timeout, settings.keepalive),
     )
 
 
@@ -51,6 +56,19 @@ def tls_of(settings: Settings) -> Tls | None:
         )
     log.warning("plain HTTP on %s: only a proxy that speaks TLS may reach it", settings.http_host)
     return None
+
+
+def make_room(settings: Settings) -> None:
+    """Let this process open as many files as it may have connections, and say so if it may not."""
+    wanted = settings.max_connections + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        said = "BRIDGE_MAX_CONNECTIONS is %d, but this process may open only %d files"
+        log.warning(said, settings.max_connections, most)
 
 
 def certificates(settings: Settings, tls: Tls | None) -> Iterator[Reloadable[SSLContext]]:

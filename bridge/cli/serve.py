@@ -16,7 +16,7 @@ from bridge.ami import Address, Link, trusting
 from bridge.api import Watch, serving
 from bridge.audit import Recorder
 from bridge.cli.common import Commands, UsageError, read_directory
-from bridge.cli.listening import certificates, site_of, tls_of
+from bridge.cli.listening import certificates, make_room, site_of, tls_of
 from bridge.cli.reloading import Reloadable, Reloader, on_sighup
 from bridge.cli.supervision import Supervision
 from bridge.directory import Directory
@@ -90,6 +90,7 @@ async def _run(
     watch = Watch(health.readiness, metrics.text, settings.metrics_clients)
     site = site_of(settings, service, tokens, watch)
     tls = tls_of(settings)
+    make_room(settings)
     notifier = Notifier(manager.notify_socket)
     supervision = Supervision(notifier, link, service, watchdog=manager.watchdog)
     reloader = Reloader(

@@ -12,6 +12,7 @@ from bridge.errors import (
     ApiError,
     BodyTooLarge,
     InternalServerError,
+    RequestTimeout,
     TooManyRequests,
 )
 
@@ -92,5 +93,5 @@ class Operation:
 
     def _of_its_kind(self) -> Errors:
         token: Errors = (AccessDenied,) if self.access is Access.TOKEN else ()
-        body: Errors = () if self.body is None else (BodyTooLarge,)
+        body: Errors = () if self.body is None else (BodyTooLarge, RequestTimeout)
         return token + body

@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     """The same for an address, whoever asks."""
     failures_per_minute: float = Field(10.0, ge=0, le=1e6, allow_inf_nan=False)
     """Wrong secrets and tokens a minute, per address and per app. 0: no limit."""
+    max_connections: int = Field(512, ge=1, le=1000000)
+    """Connections that may be open; beyond, those that rest make room for new ones."""
+    request_timeout: float = Field(10.0, ge=0.1, le=600, allow_inf_nan=False)
+    """Seconds in which the head of a request must be there, and again its body."""
+    keepalive: float = Field(75.0, ge=1, le=86400, allow_inf_nan=False)
+    """Seconds that a connection may rest between requests."""
     public_url: BaseUrl = Field(
         default_factory=lambda data: url_of(
             data["http_host"], data["http_port"], "https" if data["tls_cert"] else "http"

@@ -19,7 +19,7 @@ from tests.support.pbx import FakePbx
 from .house import DESCRIPTION, LIMIT, PUBLIC, TOKENS, House, served
 
 DOCUMENT = DESCRIPTION.document
-EVERYWHERE = {errors.NotFound, errors.MethodNotAllowed}
+EVERYWHERE = {errors.NotFound, errors.MethodNotAllowed, errors.TooManyConnections}
 """What is answered where there is no operation; the document says so in words."""
 
 
