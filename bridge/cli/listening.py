@@ -2,6 +2,7 @@
 
 import logging
 import resource
+import sys
 from collections.abc import Iterator
 from functools import partial
 from ipaddress import ip_address
@@ -61,14 +62,26 @@ def tls_of(settings: Settings) -> Tls | None:
 def make_room(settings: Settings) -> None:
     """Let this process open as many files as it may have connections, and say so if it may not."""
     wanted = settings.max_connections + OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    if most < wanted:
+    possible = _files(wanted)
+    if possible < wanted:
         said = "BRIDGE_MAX_CONNECTIONS is %d, but this process may open only %d files"
-        log.warning(said, settings.max_connections, most)
+        log.warning(said, settings.max_connections, possible)
+
+
+def _files(wanted: int) -> int:
+    """Have this process be allowed so many files or more, and return how many it is."""
+    soft, hard = (
+        sys.maxsize if limit == resource.RLIM_INFINITY else limit
+        for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
+    if soft >= wanted:
+        return soft
+    most = min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (OSError, ValueError):  # as where the service manager does not let it
+        return soft
+    return most
 
 
 def certificates(settings: Settings, tls: Tls | None) -> Iterator[Reloadable[SSLContext]]:
