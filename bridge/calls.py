@@ -54,6 +54,8 @@ class Picture:
         self.bridges: dict[str, Bridge] = {}
         self.touched: dict[str, Call] = {}
         """Calls of which something changed that must be remembered."""
+        self.changed: set[str] | None = None
+        """Ids of calls that may look different to clients; None while nobody follows them."""
 
     def take_touched(self) -> list[Call]:
         """The calls that were touched since the last time; they are untouched now."""
@@ -136,6 +138,7 @@ class Picture:
     def _dial_ended(self, event: events.DialEnded, now: float) -> None:
         dialed = self.channels.get(event.dialed.uniqueid)
         if dialed is not None:
+            self._mark(dialed.call)
             self._undial(dialed)
 
     def _entered(self, event: events.Entered, now: float) -> None:
@@ -149,6 +152,7 @@ class Picture:
     def _left(self, event: events.Left, now: float) -> None:
         channel = self.channels.get(event.channel.uniqueid)
         if channel is not None and channel.bridge and channel.bridge.id == event.bridge:
+            self._mark(channel.call)
             self._leave(channel)
 
     def _local_paired(self, event: events.LocalPaired, now: float) -> None:
@@ -184,6 +188,7 @@ class Picture:
         if channel is None:
             channel = self._create(seen, now)
         self._update(channel, seen, now)
+        self._mark(channel.call)
         return channel
 
     def _create(self, seen: Snapshot, now: float) -> Channel:
@@ -221,10 +226,16 @@ class Picture:
         call.channels[channel.uniqueid] = channel
         channel.call = call
         self.touched[call.id] = call
+        self._mark(call)
 
     def _touch(self, channel: Channel) -> None:
         if channel.call is not None:
             self.touched[channel.call.id] = channel.call
+            self._mark(channel.call)
+
+    def _mark(self, call: Call | None) -> None:
+        if self.changed is not None and call is not None:
+            self.changed.add(call.id)
 
     def _update(self, channel: Channel, seen: Snapshot, now: float) -> None:
         if seen.name != channel.name:
@@ -364,6 +375,7 @@ class Picture:
         call, channel.call, channel.view = channel.call, None, 0
         if call is None:
             return
+        self._mark(call)
         call.channels.pop(channel.uniqueid, None)
         if not call.channels:
             self.touched.pop(call.id, None)
@@ -380,6 +392,7 @@ class Picture:
         self._absorb(older, younger)
 
     def _absorb(self, older: Call, younger: Call) -> None:
+        self._mark(younger)
         renumbered: dict[int, int] = {}
         for leg in sorted(younger.channels.values(), key=lambda leg: leg.view):
             self._add(older, leg)

@@ -28,6 +28,7 @@ from bridge.errors import (
     ViewInvalid,
 )
 from bridge.events import Entered, Event, Listed
+from bridge.following import Following
 from bridge.happenings import Decided, Linked, Listener, Requested, Unlinked, refusal
 from bridge.model import (
     WHISPER_LEG_PREFIX,
@@ -106,11 +107,12 @@ class Service:
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.report = Reporting(listeners, wall, steady)
         self._rules = rules or Rules()
         self._pbx = pbx
         self._authority = authority = Authority(directory)
         self.picture = Picture(self._rules.pbx_name, authority.by_endpoint, authority.by_number)
+        self.following = Following(self.picture, self._show)
+        self.report = Reporting((self.following.on_happening, *listeners), wall, steady)
         self.whispering = Whispering(
             pbx,
             self.picture,
@@ -131,6 +133,7 @@ class Service:
     async def close(self) -> None:
         """Stop everything under way here; whispers in force go on in the PBX."""
         self._complete.clear()
+        self.following.close()
         await self.whispering.close()
         await self.remembering.close()
         self.report.flush()
@@ -148,6 +151,8 @@ class Service:
         self.picture.reassign()
         self.whispering.uphold()
         self.remembering.changed()
+        self.following.everything()
+        self.following.wake()
 
     @property
     def complete(self) -> bool:
@@ -238,6 +243,7 @@ class Service:
             self._entered.set()
             self._entered = asyncio.Event()
         self.remembering.changed()
+        self.following.happened()
 
     def on_restored(
         self, listing: Sequence[Listed], holding: Iterable[str], version: str = ""
@@ -250,6 +256,8 @@ class Service:
         self._complete.set()
         self.report(Linked(frozenset(uid for uid in items if uid.startswith(WHISPER_LEG_PREFIX))))
         self.remembering.changed()
+        self.following.everything()
+        self.following.wake()
         log.info(
             "the picture of the PBX is complete: %d channels, %d calls",
             len(self.picture.channels),
@@ -261,6 +269,7 @@ class Service:
         self._complete.clear()
         self.report(Unlinked())
         self.whispering.on_lost()
+        self.following.wake()
 
     # Whispers
 

@@ -36,7 +36,15 @@ RINGS: Final = (
     ),
     (
         "service",
-        ("whispering", "remembering", "reporting", "authentication", "checking", "service"),
+        (
+            "whispering",
+            "remembering",
+            "following",
+            "reporting",
+            "authentication",
+            "checking",
+            "service",
+        ),
     ),
     ("edges", ("ami", "api", "audit", "metrics", "settings", "keyring", "systemd", "lab")),
     ("root", ("cli", "__main__")),

@@ -19,10 +19,16 @@ from bridge.api.oauth import TOKEN_ROUTES
 from bridge.api.protocol import Connection
 from bridge.api.routes import Route, add
 from bridge.api.site import SITE, Site
+from bridge.api.streams import STREAM_ROUTES, finish_streams
 from bridge.api.tls import Tls
 from bridge.api.watching import routes as watching_routes
 
-ROUTES: Final[tuple[Route, ...]] = (*CALL_ROUTES, *TOKEN_ROUTES, *DESCRIPTION_ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (
+    *CALL_ROUTES,
+    *STREAM_ROUTES,
+    *TOKEN_ROUTES,
+    *DESCRIPTION_ROUTES,
+)
 """Every route, described beside its handler; tried in this order, so whispers come first."""
 
 MAX_BODY = 64 * 1024
@@ -93,6 +99,7 @@ def make_app(site: Site) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY, middlewares=[logged, in_json])
     app[SITE] = site
     add(app, ROUTES)
+    app.on_shutdown.append(finish_streams)
     publish(app, ROUTES)
     if site.watch is not None:
         app.add_routes(watching_routes(site.watch))

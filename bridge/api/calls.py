@@ -34,14 +34,14 @@ async def list_calls(request: web.Request) -> web.Response:
     """The calls of extensions."""
     site, extensions = request.app[SITE], await resolve(request, reader_of(request))
     query = uapi.parse_list(request.query)
-    page = uapi.select(site.service.list_calls(extensions), query, _zone())
+    page = uapi.select(site.service.list_calls(extensions), query, zone())
     if not page.total:
         return web.Response(status=204)
     user, extension = request.match_info["userId"], request.match_info["extension"]
     body = uapi.present_page(
         page,
         query,
-        _zone(),
+        zone(),
         link_list=uapi.list_link(site.public_url, user, extension),
         link_call=lambda call: uapi.call_link(site.public_url, user, extension, call.id),
     )
@@ -57,7 +57,7 @@ async def get_call(request: web.Request) -> web.Response:
     if call is None:
         return web.Response(status=204)
     link = _link(request, call.id)
-    return web.json_response(uapi.present_call(call, link, _zone(), query.fields))
+    return web.json_response(uapi.present_call(call, link, zone(), query.fields))
 
 
 async def act_on_call(request: web.Request) -> web.Response:
@@ -80,7 +80,7 @@ def _link(request: web.Request, call_id: str) -> str:
     return uapi.call_link(site.public_url, path["userId"], path["extension"], call_id)
 
 
-def _zone() -> tzinfo:
+def zone() -> tzinfo:
     """The machine's zone, asked anew because its offset changes twice a year."""
     return datetime.now().astimezone().tzinfo or UTC
 

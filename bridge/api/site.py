@@ -32,7 +32,8 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the handlers work with; ``public_url`` is what links begin with."""
+    """What the handlers work with; ``public_url`` is what links begin with, ``heartbeat`` after
+    how many seconds without a change a stream shows that it lives."""
 
     service: Service
     tokens: TokenBook
@@ -42,6 +43,7 @@ class Site:
     gate: Gate = field(default_factory=Gate)
     watch: Watch | None = None
     manners: Manners = field(default_factory=Manners)
+    heartbeat: float = 15.0
 
     @property
     def directory(self) -> Directory:

@@ -22,8 +22,16 @@ from bridge.uapi.shapes import (
     PhoneCallBody,
     PhoneCallViewBody,
 )
+from bridge.uapi.streaming import (
+    HEARTBEAT,
+    present_beginning,
+    present_change,
+    present_ready,
+    present_unavailable,
+)
 
 __all__ = [
+    "HEARTBEAT",
     "AcceptedBody",
     "CallPath",
     "CallsPath",
@@ -42,8 +50,12 @@ __all__ = [
     "parse_call_id",
     "parse_list",
     "present_accepted",
+    "present_beginning",
     "present_call",
+    "present_change",
     "present_error",
     "present_page",
+    "present_ready",
+    "present_unavailable",
     "select",
 ]
