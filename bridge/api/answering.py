@@ -37,8 +37,9 @@ def refusal(error: ApiError, path: str, status: int | None = None) -> web.Respon
 
 def refusal_of_http(error: web.HTTPException, path: str) -> web.Response:
     """The answer for what aiohttp refuses by itself."""
-    kind = _KINDS.get(error.status, errors.RequestInvalid)
-    response = refusal(kind(), path, error.status)
+    kind = _KINDS.get(error.status)
+    ours = kind() if kind else errors.RequestInvalid(f"{error.reason}.")
+    response = refusal(ours, path, error.status)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response

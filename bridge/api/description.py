@@ -20,8 +20,9 @@ Whisper to an agent on a live call of an Asterisk PBX.
 Every path is also reached with a slash at the end. `*` and `@` in paths may be written `%2A` and
 `%40`. Every error is JSON with a code to match on and a message for developers: on a path that is
 not here 404 `not_found`, with a method that is not here 405 `method_not_allowed` and `Allow`, and
-anywhere, to whoever asks too often, 429 `too_many_requests` and `Retry-After`; while more clients
-are busy than can be served, 503 `too_many_connections` and `Retry-After`.
+anywhere: to whoever asks too often 429 `too_many_requests` and `Retry-After`; to what is no HTTP
+400 `request_invalid`, and to an `Expect` other than `100-continue` 417 `request_invalid`; while
+more clients are busy than can be served 503 `too_many_connections` and `Retry-After`.
 """
 
 

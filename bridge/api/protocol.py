@@ -141,7 +141,8 @@ class Connection(web.RequestHandler):
 
 
 def _error(request_id: str, status: int, exc: BaseException | None) -> ApiError:
-    if status >= 500:
+    # aiohttp repeats an Expect that it does not know, and cannot where that is no text.
+    if status >= 500 and not isinstance(exc, UnicodeError):
         log.error("request %s failed", request_id, exc_info=exc)
         return InternalServerError()
     log.info("request %s was no HTTP: %s", request_id, type(exc).__name__)

@@ -119,6 +119,15 @@ async def test_an_expectation_that_is_unknown(house: House, path: str) -> None:
     assert refused(answer) == (417, "request_invalid")
 
 
+@pytest.mark.parametrize("path", ["/uapi/phoneCalls/12/0003*210", "/elsewhere"])
+async def test_an_expectation_that_is_no_text(
+    house: House, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (answer,) = await sent(house, get(house, path, b"Expect: \xed\xa0\xbd\r\n"))
+    assert refused(answer) == (400, "request_invalid")
+    assert "ERROR" not in caplog.text
+
+
 # Paths
 
 

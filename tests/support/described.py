@@ -11,6 +11,14 @@ from jsonschema import Draft202012Validator, FormatChecker
 Json = dict[str, Any]
 
 FORMATS = FormatChecker(())
+ANYWHERE = {
+    400: "request_invalid",
+    404: "not_found",
+    405: "method_not_allowed",
+    417: "request_invalid",
+    429: "too_many_requests",
+}
+"""What the description says in words of every path, be it there or not."""
 
 
 @FORMATS.checks("date-time", raises=ValueError)
@@ -57,8 +65,8 @@ class Description:
         """
         item = self._item(path)
         operation = item.get(method.lower())
-        if operation is None:
-            self._of_no_operation(method, item, status, headers, body)
+        if operation is None or status == 417:
+            self._anywhere(method, item, status, headers, body)
         else:
             self._of(operation, status, headers, body)
 
@@ -70,19 +78,18 @@ class Description:
                 return dict(item)
         return {}
 
-    def _of_no_operation(
+    def _anywhere(
         self, method: str, item: Json, status: int, headers: Mapping[str, str], body: bytes
     ) -> None:
+        """What is answered where there is no operation, or before one is looked for."""
         if item and status == 405:
             allowed = set(headers["Allow"].split(","))
             _require(allowed == {name.upper() for name in item}, f"Allow: {allowed}")
         if method != "HEAD":
-            wanted = {405: "method_not_allowed"} if item else {404: "not_found"}
-            # Such a method may be no HTTP at all.
-            code = {**wanted, 400: "request_invalid", 429: "too_many_requests"}.get(status)
             found = _json(headers, body)["error"]
-            said = found if isinstance(found, str) else found["code"]
-            _require(said in (code, "invalid_request"), f"{status} {said}")
+            code = found if isinstance(found, str) else found["code"]
+            _require(status != (404 if item else 405), f"{status} of this path")
+            _require(code in (ANYWHERE.get(status), "invalid_request"), f"{status} {code}")
 
     def _of(self, operation: Json, status: int, headers: Mapping[str, str], body: bytes) -> None:
         name = operation["operationId"]

@@ -106,8 +106,10 @@ class Pipe:
         return [await self._answer() for _ in requests]
 
     async def _answer(self) -> RawAnswer:
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        status, headers = parse_head(head.removesuffix(b"\r\n\r\n"))
+        status = 100
+        while status == 100:
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            status, headers = parse_head(head.removesuffix(b"\r\n\r\n"))
         length = int(headers.get("Content-Length", "0"))
         return RawAnswer(status, headers, await self._reader.readexactly(length))
 
