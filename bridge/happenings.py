@@ -64,12 +64,15 @@ class Decided(Happening):
 
 @dataclass(frozen=True, slots=True)
 class Responded(Happening):
-    """A request over HTTP was answered; ``route`` is the template of its path."""
+    """A request over HTTP was answered; ``route`` is the template of its path.
+
+    A stream was answered when it is over, and has no ``seconds``: it lasts as long as it is wanted.
+    """
 
     route: str
     method: str
     status: int
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)

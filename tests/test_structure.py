@@ -46,7 +46,7 @@ RINGS: Final = (
             "service",
         ),
     ),
-    ("edges", ("ami", "api", "audit", "metrics", "settings", "keyring", "systemd", "lab")),
+    ("edges", ("ami", "api", "audit", "metrics", "logs", "settings", "keyring", "systemd", "lab")),
     ("root", ("cli", "__main__")),
 )
 """From the inside out: a part imports parts of its own ring or of inner ones."""

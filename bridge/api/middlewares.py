@@ -22,28 +22,35 @@ log = logging.getLogger(__name__)
 @web.middleware
 async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Name the request, and log how it went without its numbers."""
+    # Never one that a client chose: that it is of this request alone is what the audit rests on.
     request_id = secrets.token_hex(8)
-    REQUEST_ID.set(request_id)
+    mark = REQUEST_ID.set(request_id)
     if isinstance(request.protocol, Connection):
         request.protocol.begin()
-    began = time.monotonic()
-    response = await handler(request)
-    took = time.monotonic() - began
+    try:
+        began = time.monotonic()
+        response = await handler(request)
+        _tell(request, response, time.monotonic() - began)
+        named(response, request_id)
+    finally:
+        # The next request of this connection runs in the same context.
+        REQUEST_ID.reset(mark)
+    return response
+
+
+def _tell(request: web.Request, response: web.StreamResponse, took: float) -> None:
+    """Report and log how a request went."""
+    site, status = request.app[SITE], response.status
     method = request.method if request.method in METH_ALL else "?"
     route = _route(request)
-    request.app[SITE].service.report(Responded(route, method, response.status, took))
-    named(response, request_id)
+    whole = isinstance(response, web.Response)
+    site.service.report(Responded(route, method, status, took if whole else None))
     # What machines ask for again and again would fill the log.
-    log.log(
-        logging.DEBUG if route in WATCHED_PATHS else logging.INFO,
-        "request %s: %s %s: %d in %.1f ms",
-        request_id,
-        method,
-        route,
-        response.status,
-        took * 1000,
-    )
-    return response
+    level = logging.DEBUG if route in WATCHED_PATHS else logging.INFO
+    milliseconds = round(took * 1000, 1)
+    data = {"method": method, "route": route, "status": status, "milliseconds": milliseconds}
+    words = method, route, status, milliseconds
+    log.log(level, "%s %s: %d in %.1f ms", *words, extra={"data": data})
 
 
 @web.middleware
@@ -59,7 +66,7 @@ async def in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         return refusal_of_http(error, request.path)
     except Exception:
-        log.exception("request %s failed", REQUEST_ID.get())
+        log.exception("the request failed")
         return refusal(errors.InternalServerError(), request.path)
 
 

@@ -36,10 +36,10 @@ async def issue_token(request: web.Request) -> web.Response:
     try:
         client_id = await _authenticated(site, asked, asker.address)
     except ApiError as error:
-        log.warning("request %s: no token: %s", asker.request, error.message)
+        log.warning("no token: %s", error.message)
         site.service.report(TokenAsked(asker, error.code))
         raise
-    log.info("request %s: app %s has a new token", asker.request, client_id)
+    log.info("app %s has a new token", client_id)
     site.service.report(TokenAsked(asker))
     token = site.tokens.issue(client_id, time.time())
     # Beside the Cache-Control of every answer (RFC 6749, section 5.1).

@@ -143,7 +143,8 @@ class Connection(web.RequestHandler):
 def _error(request_id: str, status: int, exc: BaseException | None) -> ApiError:
     # aiohttp repeats an Expect that it does not know, and cannot where that is no text.
     if status >= 500 and not isinstance(exc, UnicodeError):
-        log.error("request %s failed", request_id, exc_info=exc)
+        log.error("the request failed", exc_info=exc, extra={"request": request_id})
         return InternalServerError()
-    log.info("request %s was no HTTP: %s", request_id, type(exc).__name__)
+    kind = type(exc).__name__
+    log.info("the request was no HTTP: %s", kind, extra={"request": request_id})
     return RequestInvalid("The request is no HTTP that can be understood.")

@@ -28,7 +28,7 @@ async def stream_calls(request: web.Request) -> web.StreamResponse:
     try:
         await stream.run()
     except (ApiError, ConnectionError) as end:
-        log.info("request %s: the stream is over: %s", REQUEST_ID.get(), type(end).__name__)
+        log.info("the stream is over: %s", type(end).__name__)
     finally:
         stream.close()
     return stream.response

@@ -25,6 +25,7 @@ from bridge.happenings import (
     Requested,
     Ringing,
     TakenOver,
+    TokenAsked,
     Unlinked,
     WrongTarget,
 )
@@ -113,6 +114,12 @@ class Clerk:
         }
         more = {"reason": told.code} if told.code else {"leg": told.leg}
         yield line | more
+
+    def _token_asked(self, told: TokenAsked, moment: Moment) -> Iterable[Line]:
+        outcome = (
+            {"outcome": "refused", "reason": told.code} if told.code else {"outcome": "issued"}
+        )
+        yield {"event": "token", **_asker(told.asker)} | outcome
 
     # Whispers
 
@@ -247,6 +254,7 @@ def _figure(name: str, value: float | None) -> Line:
 _WRITERS: dict[type, Callable[[Clerk, Any, Moment], Iterable[Line]]] = {
     Attempted: Clerk._attempted,
     Decided: Clerk._decided,
+    TokenAsked: Clerk._token_asked,
     Requested: Clerk._requested,
     Adopted: Clerk._adopted,
     Ringing: Clerk._ringing,

@@ -148,7 +148,7 @@ class Recorder:
         told = for_log(line, numbers=self._numbers)
         # What is of no request and no whisper has a line elsewhere.
         level = logging.INFO if "leg" in line or "request" in line else logging.DEBUG
-        log.log(level, "%s", sentence(told), extra={"audit": told})
+        log.log(level, "%s", sentence(told), extra={"data": told})
         if len(self._pending) >= self._most:
             self._dropped += 1
             self._gap += 1

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from bridge import logs
 from bridge.ami import Address, Link, trusting
-from bridge.api import Watch, serving
+from bridge.api import REQUEST_ID, Watch, serving
 from bridge.audit import Recorder
 from bridge.cli.common import Commands, UsageError, read_directory
 from bridge.cli.listening import certificates, make_room, site_of, tls_of
@@ -44,9 +45,8 @@ def add(commands: Commands) -> None:
 
 def _serve(arguments: argparse.Namespace) -> int:
     settings = load(os.environ)
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)-8s %(name)s: %(message)s"
-    )
+    manager = service_manager(os.environ, os.getpid())
+    logs.set_up(settings.log_level, settings.log_format, manager.journal_stream, REQUEST_ID)
     directory = read_directory(settings)
     if arguments.check:
         address_of(settings)
@@ -55,7 +55,6 @@ def _serve(arguments: argparse.Namespace) -> int:
     tokens = TokenBook(signing_keys(settings.state_dir))
     # What hangs is ended by systemd's watchdog with SIGABRT, and then says where it hung.
     faulthandler.enable()
-    manager = service_manager(os.environ, os.getpid())
     with _audit(settings) as audit:
         asyncio.run(_run(settings, directory, tokens, manager, audit))
     return 0
@@ -64,7 +63,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _audit(settings: Settings) -> Iterator[Recorder]:
     """Keep the audit; at the end what is left is written."""
-    recorder = Recorder(settings.audit)
+    recorder = Recorder(settings.audit, numbers=settings.log_numbers)
     try:
         recorder.start()
     except OSError as error:

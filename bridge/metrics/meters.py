@@ -19,6 +19,7 @@ from bridge.happenings import (
     Responded,
     Ringing,
     TakenOver,
+    TokenAsked,
     Unlinked,
     WrongTarget,
 )
@@ -49,6 +50,7 @@ class Meters:
         self.decisions = counter(
             "decisions", "What was attempted, by action and outcome.", "action", "outcome"
         )
+        self.tokens = counter("tokens", "Tokens asked for over HTTP, by outcome.", "outcome")
         self.ends = counter("whispers_ended", "Whispers that ended, by reason.", "reason")
         self.ringing = histogram(
             "ringing_seconds", "From a request until the supervisor's phone is called.", _QUICK
@@ -88,7 +90,8 @@ class Meters:
     def _responded(self, told: Responded, now: float) -> None:
         route = told.route.rstrip("/") or "/"
         self.requests.labels(route, told.method, told.status).inc()
-        self.responses.labels(route, told.method).observe(told.seconds)
+        if told.seconds is not None:
+            self.responses.labels(route, told.method).observe(told.seconds)
 
     def _attempted(self, told: Attempted, now: float) -> None:
         if len(self._asked) >= MOST_ATTEMPTS:
@@ -101,6 +104,9 @@ class Meters:
         asked = self._asked.pop(told.asker.request, now)
         if told.leg:
             self._began.setdefault(told.leg, asked)
+
+    def _token_asked(self, told: TokenAsked, now: float) -> None:
+        self.tokens.labels(told.code or "issued").inc()
 
     # Whispers
 
@@ -156,6 +162,7 @@ _COUNTED: dict[type, Callable[[Meters, Any, float], None]] = {
     Responded: Meters._responded,
     Attempted: Meters._attempted,
     Decided: Meters._decided,
+    TokenAsked: Meters._token_asked,
     Requested: Meters._requested,
     Ringing: Meters._ringing,
     Attached: Meters._attached,

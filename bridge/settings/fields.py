@@ -8,7 +8,17 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.settings.kinds import BaseUrl, File, Host, Line, LogLevel, Networks, Secret, url_of
+from bridge.settings.kinds import (
+    BaseUrl,
+    File,
+    Host,
+    Line,
+    LogFormat,
+    LogLevel,
+    Networks,
+    Secret,
+    url_of,
+)
 
 _KINDS: Mapping[Any, str] = {bool: "must be true or false", float: "must be a number"}
 """What a setting of that type must be, in an operator's words."""
@@ -68,6 +78,10 @@ class Settings(BaseSettings):
     metrics_clients: Networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     """For whom there are health, readiness and metrics."""
     log_level: LogLevel = "INFO"
+    log_format: LogFormat = "auto"
+    """Lines for people, JSON for machines, or JSON just where the log goes to systemd's journal."""
+    log_numbers: bool = False
+    """Whether extensions' numbers stand in the log too."""
     pbx_name: Line = "asterisk"
     """Goes into the ids of calls: bridges beside one PBX must agree on it."""
     max_whispers_per_view: int = Field(3, ge=1, le=100)

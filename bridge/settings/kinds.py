@@ -56,6 +56,10 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _networks(value: Any) -> Any:
     """Read addresses and networks, with commas between them."""
     if not isinstance(value, str):
@@ -77,4 +81,5 @@ Secret = Annotated[SecretStr, AfterValidator(_secret_line)]
 File = Annotated[Path, BeforeValidator(_line)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 BaseUrl = Annotated[Line, AfterValidator(_base_url)]
+LogFormat = Annotated[Literal["auto", "text", "json"], BeforeValidator(_lower)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

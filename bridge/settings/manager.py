@@ -10,11 +10,13 @@ class ServiceManager:
 
     ``notify_socket`` is where it wants to be told how the service is (sd_notify(3)), empty for
     nowhere. ``watchdog`` is within how many seconds it wants a sign of life each time
-    (sd_watchdog_enabled(3)), 0 for never.
+    (sd_watchdog_enabled(3)), 0 for never. ``journal_stream`` is device and inode of the stream to
+    its journal (systemd.exec(5)), empty for none.
     """
 
     notify_socket: str = ""
     watchdog: float = 0.0
+    journal_stream: str = ""
 
 
 def service_manager(environ: Mapping[str, str], pid: int) -> ServiceManager:
@@ -22,4 +24,5 @@ def service_manager(environ: Mapping[str, str], pid: int) -> ServiceManager:
     meant = environ.get("WATCHDOG_PID") in (None, "", str(pid))
     microseconds = environ.get("WATCHDOG_USEC", "")
     watchdog = int(microseconds) / 1e6 if meant and microseconds.isdecimal() else 0.0
-    return ServiceManager(environ.get("NOTIFY_SOCKET", ""), watchdog)
+    socket, stream = environ.get("NOTIFY_SOCKET", ""), environ.get("JOURNAL_STREAM", "")
+    return ServiceManager(socket, watchdog, stream)

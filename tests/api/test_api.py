@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from bridge.actions import Action, Answer
-from bridge.api import MAX_BODY, Site, serving
+from bridge.api import MAX_BODY, REQUEST_ID, Site, serving
+from bridge.logs import OfRequest
 from bridge.service import Rules, Service
 from bridge.tokens import LIFETIME, TokenBook
 from tests.support.directory import DIRECTORY
@@ -365,6 +366,13 @@ async def test_a_link_that_is_lost_while_asking_is_no_service(house: House) -> N
 # Faults
 
 
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log with the request that each record is of."""
+    caplog.handler.addFilter(OfRequest(REQUEST_ID))
+    return caplog
+
+
 async def test_a_fault_is_told_without_a_word_about_it(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -373,7 +381,7 @@ async def test_a_fault_is_told_without_a_word_about_it(
     assert (answer.status, answer.code) == (500, "internal_server_error")
     assert b"nobody thought of" not in answer.body
     (record,) = (each for each in caplog.records if each.levelno == logging.ERROR)
-    assert answer.headers["X-Request-Id"] in record.getMessage()
+    assert answer.headers["X-Request-Id"] == vars(record)["request"]
     assert record.exc_info is not None
     assert "nobody thought of" in caplog.text
 
@@ -403,8 +411,9 @@ async def test_every_request_is_logged_under_its_id(
 ) -> None:
     caplog.set_level(logging.INFO)
     answer = await house.get(house.path(house.call_id))
-    (line,) = (text for text in caplog.messages if answer.headers["X-Request-Id"] in text)
-    assert "GET /uapi/phoneCalls/{userId}/{extension}/{phoneCallId}: 200" in line
+    request = answer.headers["X-Request-Id"]
+    (record,) = (record for record in caplog.records if vars(record)["request"] == request)
+    assert "GET /uapi/phoneCalls/{userId}/{extension}/{phoneCallId}: 200" in record.getMessage()
 
 
 SECRETS = ("0003*210", "0003*024", "0003%2A210", "7778888", "42420042", "Whisper To Me", "3334444")

@@ -113,6 +113,7 @@ async def test_every_answer_is_told_by_its_route(desk: Desk) -> None:
     assert isinstance(second, Responded)
     assert (first.route, first.method, first.status) == (ROUTE, "PUT", 400)
     assert (second.route, second.method, second.status) == ("(no route)", "PUT", 404)
+    assert first.seconds is not None
     assert 0 < first.seconds < 10
 
 

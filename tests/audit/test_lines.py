@@ -22,6 +22,7 @@ from bridge.happenings import (
     Responded,
     Ringing,
     TakenOver,
+    TokenAsked,
     Unlinked,
     WrongTarget,
 )
@@ -139,6 +140,14 @@ def test_a_change_of_mode_says_who_did_it() -> None:
     )
     assert (by_api["before"], by_api["app"], by_api["request"]) == ("whisper", "other", "bead")
     assert (by_key["before"], by_key["key"], by_key["app"]) == ("barge", True, "panel")
+
+
+def test_who_asked_for_a_token() -> None:
+    issued, refused = told(
+        Clerk(), (TokenAsked(WHO), at(0)), (TokenAsked(WHO, "invalid_client"), at(0))
+    )
+    assert (issued["event"], issued["app"], issued["outcome"]) == ("token", "panel", "issued")
+    assert (refused["outcome"], refused["reason"]) == ("refused", "invalid_client")
 
 
 def test_alarms() -> None:

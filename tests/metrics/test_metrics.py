@@ -23,6 +23,7 @@ from bridge.happenings import (
     Responded,
     Ringing,
     TakenOver,
+    TokenAsked,
     Unlinked,
     WrongTarget,
 )
@@ -179,12 +180,15 @@ def test_decisions_by_code() -> None:
 ELSE: tuple[tuple[Happening, float], ...] = (
     (WrongTarget(SESSION, "9.9"), 0),
     (TakenOver(SESSION, "8.1"), 0),
+    (TokenAsked(ASKER), 0),
+    (TokenAsked(ASKER, "invalid_client"), 0),
     (ModeChanged(SESSION, "whisper", ASKER), 0),
     (ModeChanged(SESSION, "whisper"), 0),
     (Linked(frozenset()), 0),
     (Unlinked(), 0),
     (Responded("/uapi/phoneCalls/{userId}/{extension}/", "GET", 200, 0.25), 0),
     (Responded("/uapi/phoneCalls/{userId}/{extension}", "GET", 204, 0.25), 0),
+    (Responded("/stream", "GET", 200, None), 0),
     (Happening(), 0),
 )
 
@@ -211,12 +215,15 @@ def test_everything_else_that_is_counted() -> None:
     assert changed == {
         'alarms_total{kind="wrong_target"}': 1,
         'alarms_total{kind="taken_over"}': 1,
+        'tokens_total{outcome="issued"}': 1,
+        'tokens_total{outcome="invalid_client"}': 1,
         'mode_changes_total{by="api"}': 1,
         'mode_changes_total{by="key"}': 1,
         "link_established_total": 1,
         "link_lost_total": 1,
         f'http_requests_total{{method="GET",{route},status="200"}}': 1,
         f'http_requests_total{{method="GET",{route},status="204"}}': 1,
+        'http_requests_total{method="GET",route="/stream",status="200"}': 1,
         f'http_request_seconds_count{{method="GET",{route}}}': 2,
         f'http_request_seconds_sum{{method="GET",{route}}}': 0.5,
     }

@@ -83,6 +83,8 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_AUDIT",
         "BRIDGE_METRICS_CLIENTS",
         "BRIDGE_LOG_LEVEL",
+        "BRIDGE_LOG_FORMAT",
+        "BRIDGE_LOG_NUMBERS",
         "BRIDGE_PBX_NAME",
         "BRIDGE_MAX_WHISPERS_PER_VIEW",
         "BRIDGE_FOLLOW_TARGET",
