@@ -21,12 +21,13 @@ from bridge.api.routes import Route, add
 from bridge.api.site import SITE, Site
 from bridge.api.streams import STREAM_ROUTES, finish_streams
 from bridge.api.tls import Tls
-from bridge.api.watching import routes as watching_routes
+from bridge.api.watching import WATCH_ROUTES
 
 ROUTES: Final[tuple[Route, ...]] = (
     *CALL_ROUTES,
     *STREAM_ROUTES,
     *TOKEN_ROUTES,
+    *WATCH_ROUTES,
     *DESCRIPTION_ROUTES,
 )
 """Every route, described beside its handler; tried in this order, so whispers come first."""
@@ -101,8 +102,6 @@ def make_app(site: Site) -> web.Application:
     add(app, ROUTES)
     app.on_shutdown.append(finish_streams)
     publish(app, ROUTES)
-    if site.watch is not None:
-        app.add_routes(watching_routes(site.watch))
     return app
 
 

@@ -12,7 +12,7 @@ from bridge.api.answering import named, refusal, refusal_of_http
 from bridge.api.asking import address_of
 from bridge.api.protocol import Connection
 from bridge.api.site import REQUEST_ID, SITE, Handler
-from bridge.api.watching import PATHS as WATCHED_PATHS
+from bridge.api.watching import WATCHED_PATHS
 from bridge.errors import ApiError
 from bridge.happenings import Responded
 
@@ -46,7 +46,7 @@ def _tell(request: web.Request, response: web.StreamResponse, took: float) -> No
     whole = isinstance(response, web.Response)
     site.service.report(Responded(route, method, status, took if whole else None))
     # What machines ask for again and again would fill the log.
-    level = logging.DEBUG if route in WATCHED_PATHS else logging.INFO
+    level = logging.DEBUG if route.rstrip("/") in WATCHED_PATHS else logging.INFO
     milliseconds = round(took * 1000, 1)
     data = {"method": method, "route": route, "status": status, "milliseconds": milliseconds}
     words = method, route, status, milliseconds

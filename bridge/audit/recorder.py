@@ -135,13 +135,11 @@ class Recorder:
 
     def _hear(self, happening: Happening, moment: Moment) -> None:
         try:
-            lines = self._clerk.lines(happening, moment)
+            for line in self._clerk.lines(happening, moment):
+                self._keep(line)
         except Exception:
             # Nobody else would write the lines that follow.
             log.exception("the audit has no words for %s", type(happening).__name__)
-            lines = []
-        for line in lines:
-            self._keep(line)
 
     def _keep(self, line: Line) -> None:
         """Log a line, and keep it until it is written, if there is room."""
@@ -203,4 +201,5 @@ class Recorder:
 
 
 def _packed(line: Line) -> bytes:
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    # In ASCII: what a client wrote may be half a character, which is no UTF-8.
+    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"

@@ -47,7 +47,7 @@ def _audit(arguments: argparse.Namespace) -> int:
     if not archive.files():
         raise UsageError(f"there is no audit at {path}")
     lines = archive.lines(wanted)
-    rows = (json.dumps(line, ensure_ascii=False) for line in lines)
+    rows = (json.dumps(line) for line in lines)
     for row in rows if arguments.json else table(lines):
         print(row)
     if archive.damaged:

@@ -20,7 +20,7 @@ from tests.support.directory import DIRECTORY
 from tests.support.pbx import FakePbx
 from tests.support.scene import EPOCH
 
-from .house import LIMIT, TOKENS, nothing
+from .house import DESCRIPTION, LIMIT, TOKENS, nothing
 
 PATHS = ("/healthz", "/readyz", "/metrics")
 
@@ -44,6 +44,8 @@ class Desk:
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Ask for a path without a token."""
         async with self.http.get(self.url + path, headers=headers) as answer:
+            body = await answer.read()
+            DESCRIPTION.check("GET", path, answer.status, answer.headers, body)
             json = answer.content_type == "application/json"
             return answer.status, await answer.json() if json else await answer.text()
 

@@ -94,6 +94,25 @@ def test_a_line_torn_by_a_kill_stays_the_only_one(tmp_path: Path) -> None:
     assert [json.loads(line)["event"] for line in rest] == ["started", "attempt", "stopped"]
 
 
+def test_half_a_character_is_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with recording(path) as recorder:
+        tell(recorder, "\udcff\n\0é", "after")
+    assert calls(path) == ["\udcff\n\0é", "after"]
+    assert path.read_bytes().isascii()
+
+
+def test_what_cannot_be_put_into_words_costs_no_line_that_follows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    with recording(path) as recorder:
+        recorder(Attempted(ASKER, "Whisper", "0003*210", "x"), Moment(1e300, 0.0))
+        tell(recorder, "after")
+    assert calls(path) == ["after"]
+    assert "the audit has no words for Attempted" in caplog.text
+
+
 def test_answers_over_http_wake_nobody(tmp_path: Path) -> None:
     with recording(tmp_path / "audit.jsonl") as recorder:
         recorder(Responded("/", "GET", 200, 0.1), Moment(0.0, 0.0))
