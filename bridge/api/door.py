@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from bridge.addresses import network_of
+
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +28,11 @@ class Manners:
 
 class Visitor(Protocol):
     """Who holds a connection open."""
+
+    @property
+    def home(self) -> str:
+        """The network it comes from."""
+        ...
 
     def is_overdue(self, since: float) -> bool:
         """Tell whether it has kept the service waiting since that time of the loop or longer."""
@@ -46,7 +53,7 @@ class Door:
     def __init__(self, manners: Manners) -> None:
         self.manners = manners
         self._inside: set[Visitor] = set()
-        self._resting: dict[Visitor, None] = {}
+        self._resting: dict[str, dict[Visitor, None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = 0
 
@@ -72,32 +79,40 @@ class Door:
         task.add_done_callback(self._tasks.discard)
 
     def enter(self, visitor: Visitor) -> bool:
-        """Let somebody in, if need be in the place of who has rested longest; he rests at first."""
+        """Let somebody in, if need be in the place of who rests; at first he rests himself."""
         if len(self._inside) >= self.manners.connections and not self._make_room():
             self._refused += 1
             return False
         self._inside.add(visitor)
-        self._resting[visitor] = None
+        self.resting(visitor)
         return True
 
     def leave(self, visitor: Visitor) -> None:
         """Note that somebody is gone, if he was ever there."""
         self._inside.discard(visitor)
-        self._resting.pop(visitor, None)
+        self.busy(visitor)
 
     def busy(self, visitor: Visitor) -> None:
         """Note that a request of somebody's is being answered."""
-        self._resting.pop(visitor, None)
+        from_there = self._resting.get(visitor.home, {})
+        from_there.pop(visitor, None)
+        if not from_there:
+            self._resting.pop(visitor.home, None)
 
     def resting(self, visitor: Visitor) -> None:
         """Note that it has been answered."""
         if visitor in self._inside:
-            self._resting[visitor] = None
+            self._resting.setdefault(visitor.home, {})[visitor] = None
 
     def _make_room(self) -> bool:
-        longest = next(iter(self._resting), None)
-        if longest is None:
+        """See out who has rested longest, of those who have come in the greatest number.
+
+        So a crowd from one place takes its own places, and nobody else's.
+        """
+        crowd = max(self._resting.values(), key=len, default=None)
+        if crowd is None:
             return False
+        longest = next(iter(crowd))
         self.leave(longest)
         longest.dismiss()
         return True
@@ -129,3 +144,9 @@ class Door:
                 len(self._inside),
             )
             self._refused = 0
+
+
+def home_of(transport: asyncio.BaseTransport) -> str:
+    """The network that a connection comes from."""
+    peer = transport.get_extra_info("peername")
+    return network_of(peer[0]) if isinstance(peer, tuple) else ""

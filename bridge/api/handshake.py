@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ssl import SSLContext
 from typing import cast
 
-from bridge.api.door import Door
+from bridge.api.door import Door, home_of
 
 
 class Handshake(asyncio.Protocol):
@@ -17,12 +17,14 @@ class Handshake(asyncio.Protocol):
         """Take what makes the speaker once the handshake is done."""
         self._door, self._tls, self._speaker = door, tls, speaker
         self._transport: asyncio.Transport | None = None
+        self.home = ""
         self._early = b""
         self._gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, if there is room: to refuse politely would take the handshake."""
         self._transport = cast(asyncio.Transport, transport)
+        self.home = home_of(transport)
         if not self._door.enter(self):
             self._transport.abort()
             return

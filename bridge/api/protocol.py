@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from bridge.api.answering import farewell, named, refusal, refusal_of_http
-from bridge.api.door import Door
+from bridge.api.door import Door, home_of
 from bridge.errors import (
     ApiError,
     InternalServerError,
@@ -31,7 +31,7 @@ _SETTINGS: Final[dict[str, Any]] = {
 class Connection(web.RequestHandler):
     """A connection of a client who is inside, or is turned away."""
 
-    __slots__ = ("_busy", "_door", "_heard", "_stalled", "_waiting")
+    __slots__ = ("_busy", "_door", "_heard", "_stalled", "_waiting", "home")
 
     def __init__(self, door: Door, server: web.Server, logger: logging.Logger) -> None:
         """Take the door, what handles requests, and whom aiohttp tells what it has to say."""
@@ -39,6 +39,7 @@ class Connection(web.RequestHandler):
         idle = door.manners.idle
         super().__init__(server, loop=loop, logger=logger, keepalive_timeout=idle, **_SETTINGS)
         self._door = door
+        self.home = ""
         self._busy = self._heard = False
         # Since when the rest of a request's head, or of an answer's way, is waited for.
         self._waiting: float | None = None
@@ -75,6 +76,7 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve, or say that there is no room."""
+        self.home = home_of(transport)
         if self._door.enter(self):
             self._waiting = self._loop.time()
             super().connection_made(transport)

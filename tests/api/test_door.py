@@ -39,12 +39,13 @@ class Place:
     service: Service
     tls: ssl.SSLContext | None = None
 
-    async def visit(self) -> "Line":
-        """Connect."""
+    async def visit(self, home: str = "127.0.0.1") -> "Line":
+        """Connect, from a home."""
         secured: dict[str, Any] = (
             {"ssl": self.tls, "server_hostname": "localhost"} if self.tls else {}
         )
-        return Line(*await asyncio.open_connection("127.0.0.1", self.port, **secured))
+        to = ("127.0.0.1", self.port)
+        return Line(*await asyncio.open_connection(*to, local_addr=(home, 0), **secured))
 
     async def status(self) -> int:
         """The answer that somebody gets on a connection of his own."""
@@ -289,6 +290,23 @@ async def test_a_connection_that_rests_makes_room_the_longest_first() -> None:
         assert await here.status() == 204
         assert await lines[1].end() == b""
         for line in (lines[0], lines[2]):
+            assert (await line.ask(request())).status == 204
+
+
+async def test_a_crowd_from_one_place_takes_nobody_elses_place() -> None:
+    async with place(connections=10, patience=20.0) as here, AsyncExitStack() as crowd:
+        ours = [await here.visit() for _ in range(3)]
+        for line in ours:
+            crowd.callback(line.writer.close)
+            assert (await line.ask(request())).status == 204
+        newcomer = await here.visit()
+        crowd.callback(newcomer.writer.close)
+        for number in range(60):
+            stranger = await here.visit(home="127.0.0.66")
+            crowd.callback(stranger.writer.close)
+            if number % 2:
+                stranger.writer.write(request()[:40])
+        for line in (*ours, newcomer):
             assert (await line.ask(request())).status == 204
 
 
