@@ -5,7 +5,7 @@ import time
 
 from aiohttp import web
 
-from bridge.api.site import REQUEST_ID, SITE, Site
+from bridge.api.site import ADDRESS, REQUEST_ID, SITE, Site
 from bridge.directory import Named
 from bridge.errors import (
     AccessDenied,
@@ -37,7 +37,7 @@ def principal_of(request: web.Request) -> Principal:
 
     Raises AccessDenied and TooManyRequests.
     """
-    site, address = request.app[SITE], address_of(request)
+    site, address = request.app[SITE], ADDRESS.get()
     app = site.directory.app(_client_id(site, _bearer(request), address))
     if app is None:
         raise AccessDenied
@@ -57,7 +57,7 @@ def _client_id(site: Site, token: str, address: str) -> str:
 
 
 def address_of(request: web.Request) -> str:
-    """The client's address."""
+    """The client's address, as far as proxies can be trusted; known as ADDRESS from then on."""
     proxies, peer = request.app[SITE].proxies, request.remote or ""
     return proxies.client(peer, request.headers.getall("X-Forwarded-For", ()))
 

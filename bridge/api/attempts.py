@@ -5,8 +5,7 @@ from typing import Self
 
 from aiohttp import web
 
-from bridge.api.asking import address_of
-from bridge.api.site import REQUEST_ID, SITE
+from bridge.api.site import ADDRESS, REQUEST_ID, SITE
 from bridge.errors import BodyTooLarge
 from bridge.happenings import Attempted, refusal
 from bridge.model import Asker, Principal
@@ -25,7 +24,7 @@ class Attempt:
     def __init__(self, request: web.Request, action: str = "") -> None:
         self._report, path = request.app[SITE].service.report, request.match_info
         self._extension, self._call_id = path["extension"][:MOST], path["phoneCallId"][:MOST]
-        self.asker = Asker(address=address_of(request), request=REQUEST_ID.get())
+        self.asker = Asker(address=ADDRESS.get(), request=REQUEST_ID.get())
         self.action, self.view, self.supervisor = action, "", ""
 
     def __enter__(self) -> Self:
@@ -39,10 +38,10 @@ class Attempt:
     ) -> None:
         asked = self.asker, self.action, self._extension, self._call_id
         self._report(Attempted(*asked, self.view, self.supervisor))
-        if isinstance(error, web.HTTPRequestEntityTooLarge):
-            error = BodyTooLarge()
         if isinstance(error, Exception):
-            self._report(refusal(self.asker, self.action, self._call_id, error))
+            too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
+            reason = BodyTooLarge() if too_large else error
+            self._report(refusal(self.asker, self.action, self._call_id, reason))
 
     def by(self, principal: Principal) -> Principal:
         """Note who asks."""

@@ -11,7 +11,7 @@ from bridge import errors
 from bridge.api.answering import named, refusal, refusal_of_http
 from bridge.api.asking import address_of
 from bridge.api.protocol import Connection
-from bridge.api.site import REQUEST_ID, SITE, Handler
+from bridge.api.site import ADDRESS, REQUEST_ID, SITE, Handler
 from bridge.api.watching import WATCHED_PATHS
 from bridge.errors import ApiError
 from bridge.happenings import Responded
@@ -57,7 +57,9 @@ def _tell(request: web.Request, response: web.StreamResponse, took: float) -> No
 async def in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error into the contract's JSON."""
     try:
-        request.app[SITE].gate.enter(address_of(request))
+        address = address_of(request)
+        ADDRESS.set(address)
+        request.app[SITE].gate.enter(address)
         return await handler(request)
     except ApiError as error:
         return refusal(error, request.path)

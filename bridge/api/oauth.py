@@ -8,9 +8,9 @@ from typing import Final
 from aiohttp import web
 
 from bridge import oauth
-from bridge.api.asking import address_of, body_of
+from bridge.api.asking import body_of
 from bridge.api.routes import OAUTH_ERRORS, Route
-from bridge.api.site import REQUEST_ID, SITE, Site
+from bridge.api.site import ADDRESS, REQUEST_ID, SITE, Site
 from bridge.errors import (
     ApiError,
     InvalidClient,
@@ -58,7 +58,7 @@ async def _credentials(request: web.Request) -> tuple[Credentials, ...]:
 
 def _asker(request: web.Request, app: App | None) -> Asker:
     named = (app.client_id, app.user.id) if app else ("", "")
-    return Asker(*named, address_of(request), REQUEST_ID.get())
+    return Asker(*named, ADDRESS.get(), REQUEST_ID.get())
 
 
 async def _authenticated(site: Site, asked: Sequence[Credentials], address: str) -> str:

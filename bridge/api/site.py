@@ -54,3 +54,5 @@ class Site:
 SITE = web.AppKey("site", Site)
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """The id of the request that is being handled, under which the log speaks of it."""
+ADDRESS: ContextVar[str] = ContextVar("address")
+"""The address of the client whose request is being handled."""

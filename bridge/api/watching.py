@@ -11,9 +11,8 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from bridge.addresses import parsed
-from bridge.api.asking import address_of
 from bridge.api.routes import UAPI_ERRORS, Route
-from bridge.api.site import SITE, Handler, Watch
+from bridge.api.site import ADDRESS, SITE, Handler, Watch
 from bridge.errors import NotFound
 from bridge.health import Trouble
 from bridge.openapi import Access, Operation, Reply
@@ -83,7 +82,7 @@ def _is_near(request: web.Request, watch: Watch) -> bool:
 
     What a proxy that is not trusted passes on comes from anywhere.
     """
-    peer, address = request.remote or "", address_of(request)
+    peer, address = request.remote or "", ADDRESS.get()
     believed = address != request.app[SITE].proxies.client(peer, ())
     if not believed and any(name in request.headers for name in _FORWARDED):
         return False
