@@ -66,13 +66,7 @@ def _ratio(rounds: list[dict[str, Figures]], slower: str, faster: str) -> float:
 
 def _latency() -> None:
     print("PUT to INVITE, in turns with a raw Originate")
-    for channels, compared in asyncio.run(latency.run()).items():
-        raw, p99 = statistics.median(compared.raw), latency.p99(compared.raw)
-        median_ratio, p99_ratio = compared.ratio(statistics.median), compared.ratio(latency.p99)
-        print(
-            f"{channels:5} channels: raw {raw:.2f} ms (p99 {p99:.2f});"
-            f" the bridge x {median_ratio:.2f} at the median, x {p99_ratio:.2f} at p99"
-        )
+    latency.report(asyncio.run(latency.run()))
     print()
 
 

@@ -1,21 +1,27 @@
 """From the request to the INVITE: what the bridge adds to a raw AMI Originate.
 
 In the place of the supervisor's phone is a UDP socket that notes when the INVITE arrives and
-says it is busy. Requests of the bridge and raw Originates on an open link take turns.
+says it is busy. Raw Originates on an open link, requests to relays that do nothing else, and
+requests to the bridge take turns. The PBX gets the same bytes from all of them.
+
+Whoever takes a turn has rested, as he has when a supervisor asks: back to back, the bridge would
+still take in the end of the last call.
 """
 
 import asyncio
 import contextlib
 import json
-import re
 import socket
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 
@@ -24,9 +30,14 @@ from bridge.lab.asterisk import PHONE_PASSWORD, Asterisk, conf_dir
 from bridge.lab.observer import Observer
 from bridge.lab.phone import Phone
 from bridge.lab.server import Server
+from tests.bench.originate import CALLER_ID, SECONDS, SECRET, Raw
+from tests.bench.relays import KINDS
+from tests.bench.supervisor import Busy, Hangups
 
 ROUNDS = 300
-_SECRET = "bench-only"
+RESTS = (0.02, 0.0)
+"""Seconds of rest before each turn."""
+
 _EXTENSION = """
 [[extensions]]
 number = "0003*099"
@@ -44,19 +55,27 @@ aors=bench
 type=aor
 contact=sip:bench@127.0.0.1:{port}
 """
-_HEADER = re.compile(rb"(?im)^(?:Via|From|To|Call-ID|CSeq): .*\r\n")
+
+
+class Caller(Protocol):
+    """A way to have the supervisor called."""
+
+    def call(self) -> None:
+        """Have him called."""
+
+    def settle(self) -> None:
+        """Read the answer."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Milliseconds to the INVITE, of a raw Originate and of the bridge."""
+    """Milliseconds to the INVITE by whom the call was asked for; ``raw`` is among them."""
 
-    raw: list[float]
-    bridge: list[float]
+    times: dict[str, list[float]] = field(default_factory=dict)
 
-    def ratio(self, of: Callable[[list[float]], float]) -> float:
-        """The bridge's figure as a multiple of the raw one."""
-        return of(self.bridge) / of(self.raw)
+    def ratio(self, name: str, of: Callable[[list[float]], float]) -> float:
+        """A figure as a multiple of the raw one."""
+        return of(self.times[name]) / of(self.times["raw"])
 
 
 def p99(values: list[float]) -> float:
@@ -64,91 +83,12 @@ def p99(values: list[float]) -> float:
     return statistics.quantiles(values, n=100)[98]
 
 
-class Busy:
-    """A phone that is always busy, and knows when it was called."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self._socket.settimeout(5)
-        self.port = self._socket.getsockname()[1]
-
-    def called(self) -> float:
-        """Wait for an INVITE, refuse it, and return when it came (``time.perf_counter``)."""
-        while True:
-            message, peer = self._socket.recvfrom(65536)
-            came = time.perf_counter()
-            if message.startswith(b"INVITE "):
-                headers = b"".join(found[0] for found in _HEADER.finditer(message))
-                self._socket.sendto(b"SIP/2.0 486 Busy Here\r\n" + headers + b"\r\n", peer)
-                return came
-
-
-class Raw:
-    """An AMI link that originates what the bridge would, with nothing in between."""
-
-    def __init__(self, port: int, target: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        login = f"Action: Login\r\nUsername: whisper-bridge\r\nSecret: {_SECRET}\r\nEvents: off"
-        self._socket.sendall(login.encode() + b"\r\n\r\n")
-        self._target = target
-        self._count = 0
-
-    def call(self) -> None:
-        """Have the supervisor called."""
-        self._count += 1
-        action = (
-            "Action: Originate\r\nChannel: PJSIP/bench\r\nApplication: ChanSpy\r\n"
-            f"Data: {self._target},uqwES\r\nCallerID: Whisper <42>\r\nTimeout: 20000\r\n"
-            f"ChannelId: raw-{self._count}\r\nAsync: true\r\nActionID: {self._count}\r\n\r\n"
-        )
-        self._socket.sendall(action.encode())
-
-    def settle(self) -> None:
-        """Read what the PBX said."""
-        self._socket.recv(65536)
-
-
-class Hangups:
-    """A link that hears of the end of the supervisor's leg, so that turns follow each other."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.settimeout(5)
-        login = f"Action: Login\r\nUsername: whisper-bridge\r\nSecret: {_SECRET}\r\nEvents: call"
-        self._socket.sendall(login.encode() + b"\r\n\r\n")
-        self._rest = b""
-
-    def wait(self) -> None:
-        """Wait for the next hangup of that phone."""
-        while True:
-            *messages, self._rest = self._rest.split(b"\r\n\r\n")
-            for number, message in enumerate(messages):
-                if message.startswith(b"Event: Hangup\r\n") and b"Channel: PJSIP/bench-" in message:
-                    self._rest = b"\r\n\r\n".join([*messages[number + 1 :], self._rest])
-                    return
-            self._rest += self._socket.recv(65536)
-
-
 class Http:
-    """A client that keeps its connection to the bridge."""
+    """A client that keeps its connection, to the bridge or a relay."""
 
-    def __init__(self, url: str, path: str, token: str, view: str) -> None:
-        host, port = url.removeprefix("http://").split(":")
-        self._socket = socket.create_connection((host, int(port)))
-        body = json.dumps(
-            {
-                "action": "Whisper",
-                "sendCallTo": "0003*099",
-                "callerId": "Whisper <42>",
-                "waitForPickup": 20,
-                "phoneCallViewId": view,
-            }
-        )
-        self._request = (
-            f"PUT {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-        ).encode()
+    def __init__(self, port: int, request: bytes) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._request = request
 
     def call(self) -> None:
         """Ask for the whisper."""
@@ -161,29 +101,74 @@ class Http:
             raise RuntimeError(answer.decode())
 
 
-def compare(phone: Busy, raw: Raw, http: Http, hangups: Hangups, rounds: int) -> Comparison:
-    """Take turns."""
-    times: dict[str, list[float]] = {"raw": [], "bridge": []}
-    for turn in range(rounds + 10):
-        for name, caller in (("raw", raw), ("bridge", http)):
-            began = time.perf_counter()
-            caller.call()
-            took = phone.called() - began
-            caller.settle()
-            hangups.wait()
-            if turn >= 10:
-                times[name].append(took * 1000)
-    return Comparison(**times)
+def _request(path: str, token: str, view: str) -> bytes:
+    body = json.dumps(
+        {
+            "action": "Whisper",
+            "sendCallTo": "0003*099",
+            "callerId": str(CALLER_ID),
+            "waitForPickup": SECONDS,
+            "phoneCallViewId": view,
+        }
+    )
+    return (
+        f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+@dataclass
+class Scene:
+    """A PBX with one call on it, the ways to call the supervisor, and his phone."""
+
+    phone: Busy
+    hangups: Hangups
+    callers: Mapping[str, Caller]
+    observer: Observer
+
+    def compare(self, rounds: int, rest: float) -> Comparison:
+        """Take turns, each after ``rest`` seconds; the first of a round begins the next last."""
+        times: dict[str, list[float]] = {name: [] for name in self.callers}
+        order = list(self.callers)
+        for turn in range(rounds + 10):
+            for name in order:
+                took = self._take(self.callers[name], rest)
+                if turn >= 10:
+                    times[name].append(took * 1000)
+            order.append(order.pop(0))
+        return Comparison(times)
+
+    def steady(self) -> None:
+        """Wait until calls get through: while its queues are long, Asterisk refuses all of PJSIP.
+
+        Raises RuntimeError when none does in a minute.
+        """
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                for _ in range(20):
+                    self._take(self.callers["raw"], 0.05)
+                return
+        raise RuntimeError("the PBX does not come to rest")
+
+    def _take(self, caller: Caller, rest: float) -> float:
+        time.sleep(rest)
+        began = time.perf_counter()
+        caller.call()
+        took = self.phone.called() - began
+        caller.settle()
+        self.hangups.wait()
+        return took
 
 
 @contextlib.asynccontextmanager
-async def scene() -> AsyncIterator[tuple[Busy, Raw, Http, Hangups, Observer]]:
-    """A PBX with one call on it, the bridge beside it, and both ways to call the supervisor."""
+async def scene() -> AsyncIterator[Scene]:
+    """A PBX with one call on it, the bridge beside it, and all ways to call the supervisor."""
     asterisk, baresip = await packages.asterisk("22", print), await packages.baresip(print)
     async with AsyncExitStack() as stack:
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whisper-bench-")))
         pbx = await stack.enter_async_context(
-            await Asterisk.start(asterisk, run_dir / "pbx", bridge_secret=_SECRET)
+            await Asterisk.start(asterisk, run_dir / "pbx", bridge_secret=SECRET)
         )
         observer = await stack.enter_async_context(await pbx.observer())
         phone = Busy()
@@ -209,9 +194,27 @@ async def scene() -> AsyncIterator[tuple[Busy, Raw, Http, Hangups, Observer]]:
         call, view = await _call(server, token)
         legs = await observer.rows("CoreShowChannels")
         target = next(leg["Uniqueid"] for leg in legs if "0003*210" in leg["Channel"])
-        path = f"/uapi/phoneCalls/12/0003*210/{call}"
-        raw, http = Raw(pbx.ami_port, target), Http(server.url, path, token, view)
-        yield phone, raw, http, Hangups(pbx.ami_port), observer
+        request = _request(f"/uapi/phoneCalls/12/0003*210/{call}", token, view)
+        callers: dict[str, Caller] = {"raw": Raw(pbx.ami_port, target)}
+        for kind in KINDS:
+            port = await stack.enter_async_context(_relay(kind, pbx.ami_port, target))
+            callers[kind] = Http(port, request)
+        callers["bridge"] = Http(int(server.url.rpartition(":")[2]), request)
+        yield Scene(phone, Hangups(pbx.ami_port), callers, observer)
+
+
+@contextlib.asynccontextmanager
+async def _relay(kind: str, ami_port: int, target: str) -> AsyncIterator[int]:
+    command = ("-m", "tests.bench.relays", kind, str(ami_port), target)
+    relay = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert relay.stdout is not None
+        yield int(await relay.stdout.readline())
+    finally:
+        relay.kill()
+        await relay.wait()
 
 
 async def _add_endpoint(pbx: Asterisk, observer: Observer, port: int) -> None:
@@ -224,7 +227,7 @@ async def _server(run_dir: Path, pbx: Asterisk) -> Server:
     directory = run_dir / "directory.toml"
     directory.write_text((conf_dir() / "lab" / "directory.toml").read_text() + _EXTENSION)
     return await Server.start(
-        run_dir, ami_port=pbx.ami_port, ami_secret=_SECRET, directory=directory
+        run_dir, ami_port=pbx.ami_port, ami_secret=SECRET, directory=directory
     )
 
 
@@ -254,25 +257,32 @@ async def fill(observer: Observer, channels: int) -> None:
     async with asyncio.timeout(60):
         while len(await observer.rows("CoreShowChannels")) < channels:
             await asyncio.sleep(0.5)
-    # While its queues are long, Asterisk refuses every call of PJSIP: let them run dry.
-    await asyncio.sleep(10)
 
 
-async def run(rounds: int = ROUNDS) -> dict[int, Comparison]:
-    """Compare on an idle PBX and on one with 1,000 channels; gives channels to comparison."""
+async def run(rounds: int = ROUNDS) -> dict[tuple[int, float], Comparison]:
+    """Compare on an idle PBX and on one with 1,000 channels, after each rest."""
     results = {}
-    async with scene() as (phone, raw, http, hangups, observer):
-        for channels in (0, 1000):
-            if channels:
-                await fill(observer, channels)
-            results[channels] = await asyncio.to_thread(compare, phone, raw, http, hangups, rounds)
+    async with scene() as stage:
+        for channels, rest in product((0, 1000), RESTS):
+            if channels and rest == RESTS[0]:
+                await fill(stage.observer, channels)
+                await asyncio.to_thread(stage.steady)
+            results[channels, rest] = await asyncio.to_thread(stage.compare, rounds, rest)
     return results
 
 
+def report(results: Mapping[tuple[int, float], Comparison]) -> None:
+    """Print the table."""
+    print("channels  rest ms  asked by   median ms   p99 ms   x raw, median   x raw, p99")
+    for (channels, rest), compared in results.items():
+        for name, times in compared.times.items():
+            print(
+                f"{channels:8} {rest * 1000:8.0f}  {name:8}"
+                f" {statistics.median(times):11.2f} {p99(times):8.2f}"
+                f" {compared.ratio(name, statistics.median):15.2f}"
+                f" {compared.ratio(name, p99):12.2f}"
+            )
+
+
 if __name__ == "__main__":
-    for live, compared in asyncio.run(run()).items():
-        print(
-            f"{live} channels: raw {statistics.median(compared.raw):.2f} ms,"
-            f" bridge {compared.ratio(statistics.median):.2f} x at the median,"
-            f" {compared.ratio(p99):.2f} x at p99"
-        )
+    report(asyncio.run(run()))
