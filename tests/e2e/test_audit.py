@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from bridge.lab import tones
@@ -181,34 +180,3 @@ async def test_sigterm_in_the_midst_of_it_loses_no_line(
         events = [each["event"] for each in lines(audit, request=answer.headers["X-Request-Id"])]
         assert events[:4] == ["attempt", "decision", "requested", "ringing"]
         assert lines(audit)[-1]["event"] == "stopped"
-
-
-async def test_figures_of_a_whisper_that_was_heard(
-    stage: Stage, call: Call, supervisor: Phone, tmp_path: Path
-) -> None:
-    async with audited(stage, tmp_path) as (server, api, audit):
-        await api.put(call.path, whisper())
-        await line(audit, event="attached")
-        during = await figures(stage.http, server)
-        await supervisor.hang_up()
-        seconds = (await line(audit, event="ended"))["seconds"]
-        after = await figures(stage.http, server)
-    assert during["link_up"] == 1
-    assert during['whispers{state="attached"}'] == 1
-    assert during["channels"] == 3
-    assert during["calls"] == 1
-    assert during['ami_answer_seconds_count{action="Originate"}'] == 1
-    assert 0 < during["ringing_seconds_sum"] < during["attached_seconds_sum"] < 5
-    assert after['whispers{state="attached"}'] == 0
-    assert after['whispers_ended_total{reason="completed"}'] == 1
-    assert after["whisper_seconds_sum"] == pytest.approx(seconds, abs=0.01)
-    assert after['events_total{kind="hung_up"}'] == 1
-    assert after["audit_lines_missing_total"] == 0
-
-
-async def figures(http: aiohttp.ClientSession, server: Server) -> dict[str, float]:
-    """The bridge's own metrics, by what stands before the value."""
-    async with http.get(f"{server.url}/metrics") as answer:
-        rows = (row.rpartition(" ") for row in (await answer.text()).splitlines())
-    named = {name.removeprefix("whisper_bridge_"): value for name, _, value in rows}
-    return {name: float(value) for name, value in named.items() if not name.startswith("#")}
