@@ -21,8 +21,8 @@ from tests.e2e.client import Api, views, whisper
 from tests.e2e.stage import AGENT, CUSTOMER, SUPERVISOR, Call, a_call, level
 from tests.support.clients import SECRET, SECRET_HASH
 from tests.support.directory import TEXT
+from tests.support.guides import PACKAGING as GUIDE
 
-from . import guide
 from .machine import Machine
 
 # Whichever comes first waits for an engine, an image and a package.
@@ -42,12 +42,12 @@ reach = "organization"
 async def service(machine: Machine) -> Machine:
     """The machine with the service on it, installed and started as the guide says."""
     await machine.start_asterisk()
-    for command in guide.commands("Install"):
+    for command in GUIDE.commands("Install"):
         await machine.run(command, limit=120)
     settings = f"BRIDGE_AMI_PORT={machine.ports.ami}\nBRIDGE_HTTP_PORT={machine.http_port}\n"
     await machine.run(f"printf '{settings}' >> {ETC}/bridge.env")
     await write_directory(machine, TEXT + PANEL)
-    for command in (*guide.commands("Configure"), *guide.commands("Start")):
+    for command in (*GUIDE.commands("Configure"), *GUIDE.commands("Start")):
         await machine.run(command)
     return machine
 
@@ -84,7 +84,7 @@ async def write_directory(machine: Machine, text: str) -> None:
 @pytest.fixture
 async def api(service: Machine) -> AsyncIterator[Api]:
     """A client of the service, with a token that the command on the machine gave."""
-    (command,) = (typed for typed in guide.commands("Start") if "token" in typed)
+    (command,) = (typed for typed in GUIDE.commands("Start") if "token" in typed)
     token = (await service.run(command)).strip()
     async with aiohttp.ClientSession() as http:
         yield Api(http, f"http://127.0.0.1:{service.http_port}", token)
@@ -144,7 +144,7 @@ async def test_it_may_do_little(service: Machine) -> None:
     overall = r"Overall exposure level for \S+: ([0-9.]+)"
     rating = number(overall, await service.run(offline))
     assert rating <= 1.5
-    assert rating == float(guide.said(r"rates that \(0 is best, 10 worst;\s([0-9.]+) here\)"))
+    assert rating == float(GUIDE.said(r"rates that \(0 is best, 10 worst;\s([0-9.]+) here\)"))
     online = await service.run("systemd-analyze security --no-pager whisper-bridge")
     assert rating == number(overall, online)
 
@@ -274,7 +274,7 @@ async def test_an_app_gets_a_token_of_the_service(service: Machine) -> None:
 async def test_a_reload_puts_the_directory_into_force(service: Machine, api: Api) -> None:
     pid = await service.show("MainPID")
     await write_directory(service, TEXT)
-    (command,) = guide.commands("Reload")
+    (command,) = GUIDE.commands("Reload")
     await service.run(command)
     await api.until(f"12/{AGENT}", lambda a: a.status == 401, "the app is gone")
     await write_directory(service, TEXT + PANEL)
@@ -290,7 +290,7 @@ async def test_a_broken_directory_fails_the_reload_and_changes_nothing(
     pid = await service.show("MainPID")
     try:
         await write_directory(service, "\n[[extension]]\n")
-        await service.fails(guide.commands("Reload")[0])
+        await service.fails(GUIDE.commands("Reload")[0])
         assert (await api.get(f"12/{AGENT}")).status == 204
         assert await service.show("ActiveState") == "active"
         assert await service.show("MainPID") == pid
@@ -342,7 +342,7 @@ async def test_an_upgrade_keeps_files_calls_and_whispers(
         " dpkg-deb --root-owner-group --build new . ; rm -r new",
         limit=120,
     )
-    for command in guide.commands("Upgrade"):
+    for command in GUIDE.commands("Upgrade"):
         await service.run(command, limit=120)
     assert await service.until("ActiveState", "active")
     assert await service.show("MainPID") != pid
@@ -388,7 +388,7 @@ async def test_removed_it_leaves_the_machine_as_it_was(service: Machine) -> None
     secret = (await service.run(f"cat {ETC}/ami-secret")).strip()
     async with await Observer.connect(service.ports.ami, secret, user="whisper-bridge"):
         pass
-    for command in guide.commands("Remove"):
+    for command in GUIDE.commands("Remove"):
         await service.run(command.replace("purge", "purge --yes"), limit=120)
     with pytest.raises(LabError):
         await Observer.connect(service.ports.ami, secret, user="whisper-bridge")
