@@ -31,9 +31,11 @@ def test_the_settings_that_are_shown_exist_and_have_their_defaults() -> None:
     assert shown.keys() < set(NAMES)
     found = load({"BRIDGE_AMI_SECRET": "s", "BRIDGE_DIRECTORY": "d", "HOME": "/h"})
     examples = {"BRIDGE_AMI_CA", "BRIDGE_PUBLIC_URL", "BRIDGE_TLS_CERT", "BRIDGE_TLS_KEY"}
+    examples |= {"BRIDGE_TRUSTED_PROXIES"}
     for name in shown.keys() - examples:
         value = getattr(found, NAMES[name])
-        assert shown[name] == (str(value).lower() if isinstance(value, bool) else str(value)), name
+        written = f"{value:g}" if isinstance(value, float) else str(value)
+        assert shown[name] == (written.lower() if isinstance(value, bool) else written), name
 
 
 def test_every_setting_may_be_given_in_the_file(tmp_path: Path) -> None:
