@@ -1,11 +1,13 @@
 """Run an Asterisk of our own: its configuration, its start, its end.
 
-It needs no root, listens on 127.0.0.1 only and writes below one directory only.
+It needs no root, listens on 127.0.0.1 only, unless it has a container to itself, and writes below
+one directory only.
 """
 
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -85,7 +87,7 @@ class Asterisk:
             LabError: it does not come up; the message has the end of its log.
         """
         pbx = cls(build, run_dir, ports or Ports.free())
-        render(build, pbx.run_dir, pbx.ports, bridge_secret, certificate)
+        render(build, pbx.run_dir, pbx.ports, bridge_secret, certificate=certificate)
         await pbx.boot()
         return pbx
 
@@ -196,12 +198,31 @@ class Asterisk:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Container:
+    """What an Asterisk that has a container to itself must know of it.
+
+    Attributes:
+        address: the container's own.
+        published_address: where phones outside find it.
+        published_port: the UDP port there that leads to `Ports.published`.
+        phone_password: the SIP password of every phone.
+    """
+
+    address: str
+    published_address: str
+    published_port: int
+    phone_password: str
+
+
 def render(
     build: AsteriskBuild,
     run_dir: Path,
     ports: Ports,
     bridge_secret: str,
+    *,
     certificate: Path | None = None,
+    container: Container | None = None,
 ) -> None:
     """Write the lab's configuration for one Asterisk below its directory.
 
@@ -211,6 +232,7 @@ def render(
         ports: what it will listen on.
         bridge_secret: the AMI secret of the user `whisper-bridge`.
         certificate: a PEM file for AMI over TLS; none, no TLS.
+        container: its container, if it has one to itself.
 
     Raises:
         LabError: the directory's path is too long or cannot be written to.
@@ -228,13 +250,26 @@ def render(
         "AMI_TLS": _tls(ports, certificate) if certificate else "",
         "RTP_FIRST": ports.rtp_first,
         "RTP_LAST": ports.rtp_last,
-        "PHONE_PASSWORD": PHONE_PASSWORD,
+        "ADDRESS": container.address if container else "127.0.0.1",
+        "LOG": "/proc/self/fd/1" if container else "full",
+        "PHONE_PASSWORD": container.phone_password if container else PHONE_PASSWORD,
         "OBSERVER_SECRET": OBSERVER_SECRET,
+        "SECRET": bridge_secret,
     }
     try:
-        for directory in ("etc/manager.d", "log", "spool/tmp", "spool/monitor", "var", "moh"):
+        for directory in (
+            "etc/manager.d",
+            "etc/container",
+            "log",
+            "spool/tmp",
+            "spool/monitor",
+            "var",
+            "moh",
+        ):
             (run_dir / directory).mkdir(parents=True, exist_ok=True)
-        _render_all(conf_dir(), run_dir / "etc", {**values, "SECRET": bridge_secret})
+        _render_all(conf_dir(), run_dir / "etc", values)
+        if container:
+            _render_container(conf_dir(), run_dir / "etc", values, container, ports)
         tones.write(run_dir / "moh/hold.wav", tones.MUSIC_HZ, 10, dbfs=-12)
     except OSError as error:
         raise LabError(f"cannot write the configuration below {run_dir}: {error}") from error
@@ -252,9 +287,26 @@ def _tls(ports: Ports, certificate: Path) -> str:
 def _render_all(conf: Path, etc: Path, values: Mapping[str, object]) -> None:
     for name in _LEFT_EMPTY:
         (etc / f"{name}.conf").write_text("")
-    for template in (*(conf / "lab").glob("*.conf"), *conf.glob("manager.d/*.conf")):
-        text = template.read_text()
-        for name, value in values.items():
-            text = text.replace(f"@{name}@", str(value))
-        place = etc if template.parent.name == "lab" else etc / template.parent.name
-        (place / template.name).write_text(text)
+    for template in (conf / "lab").glob("*.conf"):
+        _fill_in(template, etc, values)
+    for template in conf.glob("manager.d/*.conf"):
+        _fill_in(template, etc / "manager.d", values)
+
+
+def _render_container(
+    conf: Path, etc: Path, values: Mapping[str, object], container: Container, ports: Ports
+) -> None:
+    more = {
+        "PUBLISHED_ADDRESS": container.published_address,
+        "PUBLISHED_PORT": container.published_port,
+        "PUBLISHED_BIND": ports.published,
+    }
+    for template in conf.glob("lab/container/*.conf"):
+        _fill_in(template, etc / "container", {**values, **more})
+
+
+def _fill_in(template: Path, place: Path, values: Mapping[str, object]) -> None:
+    text = template.read_text()
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", str(value))
+    (place / template.name).write_text(text)

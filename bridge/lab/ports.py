@@ -15,7 +15,7 @@ _RTP_PORTS = 400
 
 @dataclass(frozen=True)
 class Ports:
-    """What Asterisk listens on, all on 127.0.0.1.
+    """What Asterisk listens on.
 
     Attributes:
         sip: UDP, PJSIP.
@@ -24,6 +24,7 @@ class Ports:
         ami_tls: TCP, AMI over TLS; used when Asterisk is given a certificate.
         rtp_first: the first UDP port for sound.
         rtp_last: the last.
+        published: UDP, PJSIP for phones outside its container, if it has one to itself.
     """
 
     sip: int
@@ -32,10 +33,11 @@ class Ports:
     ami_tls: int
     rtp_first: int
     rtp_last: int
+    published: int = 0
 
     @classmethod
     def free(cls) -> "Ports":
-        """Return ports that are free now.
+        """Return ports that are free now, all on 127.0.0.1.
 
         Raises:
             LabError: there are none.

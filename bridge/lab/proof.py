@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bridge.lab import tones
-from bridge.lab.phone import Phone
+from bridge.lab.handset import Handset
 
 LISTENING = 1.5
 """Seconds of sound that are looked at."""
@@ -14,7 +14,7 @@ class Party:
     """Somebody in the proof: a name for the table, a phone, and whom it should hear."""
 
     name: str
-    phone: Phone
+    phone: Handset
     hears: frozenset[str]
 
 

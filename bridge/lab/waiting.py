@@ -1,7 +1,7 @@
 """Ways to wait for what has not happened yet, always with a limit, never by guessing how long."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 from bridge.lab.errors import LabError
@@ -56,6 +56,15 @@ class Journal(Generic[Entry]):
     def find(self, wanted: Callable[[Entry], bool], *, since: int = 0) -> Entry | None:
         """Return the first entry from mark `since` on that is wanted, None if there is none."""
         return next((entry for entry in self.entries[since:] if wanted(entry)), None)
+
+    async def follow(self, since: int) -> AsyncIterator[Entry]:
+        """Yield the entries from mark `since` on, and go on with each as it is written."""
+        while True:
+            grown = self._grown
+            while since < self.mark():
+                yield self.entries[since]
+                since += 1
+            await grown.wait()
 
     async def wait(
         self, wanted: Callable[[Entry], bool], what: str, *, within: float, since: int = 0

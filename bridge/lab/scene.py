@@ -1,0 +1,96 @@
+"""A whisper from the request to the proof, whoever runs the phones and the PBX."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.lab import proof
+from bridge.lab.cast import AGENT, CUSTOMER
+from bridge.lab.client import Client
+from bridge.lab.handset import Handset
+from bridge.lab.proof import Party
+
+CALLER_ID = "Whisper To Me <42420042>"
+PATIENCE = 10.0
+"""Seconds until anything that ought to happen has happened."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The three phones, and the bridge beside their PBX."""
+
+    client: Client
+    agent: Handset
+    customer: Handset
+    supervisor: Handset
+
+    def parties(self, *, private: bool) -> tuple[Party, ...]:
+        """The three in the table's order."""
+        hears = proof.expected(private=private)
+        phones = {"agent": self.agent, "customer": self.customer, "supervisor": self.supervisor}
+        return tuple(Party(name, phone, hears[name]) for name, phone in phones.items())
+
+
+async def prove(scene: Scene, say: Say, *, private: bool) -> bool:
+    """Have the supervisor whisper to the agent, who talks to the customer, and say who hears whom.
+
+    Returns whether everybody hears exactly whom he should. Raises LabError when it does not come to
+    a whisper.
+    """
+    mark = scene.supervisor.events.mark()
+    call = await call_in_progress(scene.client, say)
+    link = await ask(scene.client, call, scene.supervisor.number, private=private)
+    display = await scene.supervisor.incoming(PATIENCE, since=mark)
+    number = scene.supervisor.number
+    say(f"PUT Whisper: 202; the phone of {number} shows {display.name} <{display.number}>")
+    await begun(scene.client, link, say, within=PATIENCE)
+    table = await proof.listen(scene.parties(private=private))
+    right = proof.is_right(table)
+    print("\n" + proof.render(table) + "\n", flush=True)
+    say(_verdict(right=right, private=private))
+    return right
+
+
+async def call_in_progress(client: Client, say: Say) -> dict[str, Any]:
+    """Return the agent's call, as soon as he talks. Raises LabError when he does not."""
+    what = f"a call of {AGENT.number}"
+    call = await client.until(f"12/{AGENT.number}", _on_call, what, within=PATIENCE)
+    say(f"the customer {CUSTOMER.number} talks to the agent {AGENT.number}: call {call['id']}")
+    return call
+
+
+async def ask(client: Client, call: dict[str, Any], supervisor: str, *, private: bool) -> str:
+    """Ask for the whisper and return the path of the call. Raises LabError when it is refused."""
+    body = {
+        "action": "Whisper",
+        "sendCallTo": supervisor,
+        "private": int(private),
+        "callerId": CALLER_ID,
+        "waitForPickup": "20",
+        "phoneCallViewId": call["phoneCallView"][0]["id"],
+    }
+    return await client.whisper(f"12/{AGENT.number}/{call['id']}", body)
+
+
+async def begun(client: Client, link: str, say: Say, *, within: float) -> None:
+    """Wait until the call shows the whisper. Raises LabError when it does not."""
+    call = await client.until(link, _whispered, "a whisper on this call", within=within)
+    say(f"view {call['phoneCallView'][-1]['id']} is there: the supervisor whispers")
+
+
+def _verdict(*, right: bool, private: bool) -> str:
+    if not right:
+        return "WRONG: somebody hears what he should not, or does not hear what he should"
+    alone = ", who hears nothing himself," if private else ""
+    return f"proven: the agent hears the supervisor{alone} and the customer does not"
+
+
+def _on_call(page: dict[str, Any]) -> dict[str, Any] | None:
+    calls: list[dict[str, Any]] = page["entry"]
+    return next((call for call in calls if call["phoneCallView"][0]["status"] == "5"), None)
+
+
+def _whispered(call: dict[str, Any]) -> dict[str, Any] | None:
+    return call if len(call["phoneCallView"]) > 1 else None
