@@ -13,17 +13,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
-from bridge.ami import Link
-from bridge.checking import Finding, Probe, Verdict, check_pbx
+from bridge.checking import Finding, Verdict, check_pbx
 from bridge.cli.common import MISTAKES, Commands, read_directory
+from bridge.cli.linking import NoLink, linked
 from bridge.cli.listening import tls_of
-from bridge.cli.serve import address_of
 from bridge.directory import Directory
 from bridge.keyring import signing_keys
 from bridge.settings import Settings, load
-
-LINK_LIMIT = 15.0
-"""Seconds the link may take to come up or to say why it does not."""
 
 _WORDS = {
     Verdict.OK: "ok",
@@ -136,36 +132,18 @@ def _is_bridge(settings: Settings) -> bool:
 
 
 async def _pbx(settings: Settings, directory: Directory | None) -> list[Finding]:
-    try:
-        link = Link(address_of(settings), silence=settings.ami_silence)
-    except MISTAKES as mistake:
-        return [_mistaken("AMI", mistake)]
-    probe = Probe()
-    task = asyncio.create_task(link.run(probe))
     where = f"{settings.ami_host}:{settings.ami_port}"
     try:
-        if not await _linked(link, probe):
-            return [_no_link(link, where)]
-        extensions = directory.extensions() if directory else ()
-        return [_privacy(settings), *await check_pbx(link, probe, extensions, where)]
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        async with linked(settings) as (link, probe):
+            extensions = directory.extensions() if directory else ()
+            return [_privacy(settings), *await check_pbx(link, probe, extensions, where)]
+    except NoLink as trouble:
+        return [_no_link(str(trouble))]
+    except MISTAKES as mistake:
+        return [_mistaken("AMI", mistake)]
 
 
-async def _linked(link: Link, probe: Probe) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINK_LIMIT):
-            while not link.complaint:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        return await probe.up.wait()
-    return False
-
-
-def _no_link(link: Link, where: str) -> Finding:
-    said = link.complaint or f"the PBX at {where} answers too slowly"
+def _no_link(said: str) -> Finding:
     remedy = (
         "is Asterisk up, does manager.conf say enabled = yes, and are BRIDGE_AMI_HOST and"
         " BRIDGE_AMI_PORT its bindaddr and port?"

@@ -29,8 +29,12 @@ MISTAKES = (
 
 def read_directory(settings: Settings) -> Directory:
     """The directory of the settings. Raises UsageError and DirectoryError."""
+    return Directory.parse(read_directory_text(settings), settings.directory.name)
+
+
+def read_directory_text(settings: Settings) -> str:
+    """What is written in the directory of the settings. Raises UsageError."""
     try:
-        text = settings.directory.read_text(encoding="utf-8-sig")
+        return settings.directory.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"BRIDGE_DIRECTORY cannot be read: {error}") from error
-    return Directory.parse(text, settings.directory.name)

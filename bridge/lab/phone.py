@@ -33,6 +33,7 @@ class Phone(Handset):
         tone_hz: int,
         answer: Literal["auto", "manual"] = "auto",
         max_calls: int = 4,
+        user: str = "",
         pbx: str = _LOOPBACK,
         address: str = _LOOPBACK,
         kept: Kept | None = None,
@@ -42,12 +43,13 @@ class Phone(Handset):
         Args:
             build: which baresip to run.
             directory: where it keeps its files and recordings; made if it is not there.
-            number: its number, which is also its SIP user name.
+            number: its number.
             password: its SIP password.
             sip_port: Asterisk's UDP port.
             tone_hz: the tone it plays, a whole number so that it goes on without a click.
             answer: whether it picks up by itself, at once.
             max_calls: further calls are refused as busy (486).
+            user: its SIP user name; the number if not given.
             pbx: the host where Asterisk is.
             address: the address of this machine that Asterisk can reach it at.
             kept: how much of its recordings and log to keep; more than any test needs.
@@ -57,7 +59,7 @@ class Phone(Handset):
         )
         self._build = build
         self._account = (
-            f"<sip:{number}@{self._pbx};transport=udp>;auth_user={number}"
+            f"<sip:{user or number}@{self._pbx};transport=udp>;auth_user={user or number}"
             f";auth_pass={password};regint=60;answermode={answer};audio_codecs=PCMU\n"
         )
         self._max_calls = max_calls

@@ -40,8 +40,9 @@ async def prove(scene: Scene, say: Say, *, private: bool) -> bool:
     a whisper.
     """
     mark = scene.supervisor.events.mark()
-    call = await call_in_progress(scene.client, say)
-    link = await ask(scene.client, call, scene.supervisor.number, private=private)
+    agent, customer = scene.agent.number, scene.customer.number
+    call = await call_in_progress(scene.client, say, agent, customer)
+    link = await ask(scene.client, call, scene.supervisor.number, agent, private=private)
     display = await scene.supervisor.incoming(PATIENCE, since=mark)
     number = scene.supervisor.number
     say(f"PUT Whisper: 202; the phone of {number} shows {display.name} <{display.number}>")
@@ -53,15 +54,24 @@ async def prove(scene: Scene, say: Say, *, private: bool) -> bool:
     return right
 
 
-async def call_in_progress(client: Client, say: Say) -> dict[str, Any]:
+async def call_in_progress(
+    client: Client, say: Say, agent: str = AGENT.number, customer: str = CUSTOMER.number
+) -> dict[str, Any]:
     """Return the agent's call, as soon as he talks. Raises LabError when he does not."""
-    what = f"a call of {AGENT.number}"
-    call = await client.until(f"12/{AGENT.number}", _on_call, what, within=PATIENCE)
-    say(f"the customer {CUSTOMER.number} talks to the agent {AGENT.number}: call {call['id']}")
+    what = f"a call of {agent}"
+    call = await client.until(f"@owner/{agent}", _on_call, what, within=PATIENCE)
+    say(f"the customer {customer} talks to the agent {agent}: call {call['id']}")
     return call
 
 
-async def ask(client: Client, call: dict[str, Any], supervisor: str, *, private: bool) -> str:
+async def ask(
+    client: Client,
+    call: dict[str, Any],
+    supervisor: str,
+    agent: str = AGENT.number,
+    *,
+    private: bool,
+) -> str:
     """Ask for the whisper and return the path of the call. Raises LabError when it is refused."""
     body = {
         "action": "Whisper",
@@ -69,9 +79,9 @@ async def ask(client: Client, call: dict[str, Any], supervisor: str, *, private:
         "private": int(private),
         "callerId": CALLER_ID,
         "waitForPickup": "20",
-        "phoneCallViewId": call["phoneCallView"][0]["id"],
+        "phoneCallViewId": _view_of(call, agent)["id"],
     }
-    return await client.whisper(f"12/{AGENT.number}/{call['id']}", body)
+    return await client.whisper(f"@owner/{agent}/{call['id']}", body)
 
 
 async def begun(client: Client, link: str, say: Say, *, within: float) -> None:
@@ -89,8 +99,16 @@ def _verdict(*, right: bool, private: bool) -> str:
 
 def _on_call(page: dict[str, Any]) -> dict[str, Any] | None:
     calls: list[dict[str, Any]] = page["entry"]
-    return next((call for call in calls if call["phoneCallView"][0]["status"] == "5"), None)
+    talking = (all(view["status"] == "5" for view in call["phoneCallView"]) for call in calls)
+    return next((call for call, talks in zip(calls, talking, strict=True) if talks), None)
+
+
+def _view_of(call: dict[str, Any], extension: str) -> dict[str, Any]:
+    views: list[dict[str, Any]] = call["phoneCallView"]
+    return next(view for view in views if view["extension"] == extension)
 
 
 def _whispered(call: dict[str, Any]) -> dict[str, Any] | None:
-    return call if len(call["phoneCallView"]) > 1 else None
+    """The call, once two of its views are of one extension: its own, and the whisper to it."""
+    extensions = [view["extension"] for view in call["phoneCallView"]]
+    return call if len(set(extensions)) < len(extensions) else None

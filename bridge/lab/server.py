@@ -136,18 +136,17 @@ class Server:
     async def _answers(self, not_yet: tuple[int, ...]) -> None:
         try:
             async with asyncio.timeout(_READY_LIMIT), self.client() as http:
-                headers = {"Authorization": f"Bearer {await self.token('lab-app')}"}
-                while await self._status(http, headers) in not_yet:
+                while await self._status(http) in not_yet:
                     await asyncio.sleep(0.02)
         except TimeoutError as error:
             raise self._failed(f"is not ready after {_READY_LIMIT:g} s") from error
 
-    async def _status(self, http: aiohttp.ClientSession, headers: Mapping[str, str]) -> int:
-        """The answer to a plain list request; 0 while nobody listens."""
+    async def _status(self, http: aiohttp.ClientSession) -> int:
+        """How ready it says it is; 0 while nobody listens."""
         if not self.pid:
             raise self._failed("ended while starting")
         try:
-            async with http.get(f"{self.url}/uapi/phoneCalls/@me/@self", headers=headers) as answer:
+            async with http.get(f"{self.url}/readyz") as answer:
                 return answer.status
         except aiohttp.ClientConnectionError:
             return 0

@@ -23,6 +23,7 @@ def test_help_names_the_commands(operator: Operator) -> None:
     assert re.findall(r"^    ([a-z-]+)(?: |$)", out, re.MULTILINE) == [
         "serve",
         "check",
+        "selftest",
         "token",
         "hash-secret",
         "rotate-key",
