@@ -80,7 +80,7 @@ class JsonFormatter(logging.Formatter):
         """The line."""
         fields: dict[str, Any] = {
             "time": _iso(record.created),
-            "level": record.levelname.lower(),
+            "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
         }

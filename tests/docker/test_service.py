@@ -3,6 +3,7 @@
 The unit is the one that is shipped: nothing of it is relaxed.
 """
 
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -215,6 +216,18 @@ async def test_it_ends_in_order_when_told_to(service: Machine) -> None:
     log = await service.journal("--since", mark.strip())
     assert "stopping: requests under way finish" in log
     assert not re.search("ERROR|CRITICAL|Traceback|SIGKILL", log)
+
+
+async def test_its_log_is_json_and_the_journal_knows_how_bad_each_line_is(
+    service: Machine,
+) -> None:
+    said = await service.run("journalctl --unit whisper-bridge --output json --no-pager")
+    entries = [json.loads(line) for line in said.splitlines()]
+    lines = [entry for entry in entries if str(entry["MESSAGE"]).startswith("{")]
+    priorities = {"INFO": "6", "WARNING": "4", "ERROR": "3", "CRITICAL": "2"}
+    found = {(json.loads(line["MESSAGE"])["level"], line["PRIORITY"]) for line in lines}
+    assert ("INFO", "6") in found
+    assert found <= set(priorities.items())
 
 
 async def test_a_wrong_setting_is_told_with_its_line_and_not_tried_again(

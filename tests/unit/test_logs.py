@@ -86,7 +86,7 @@ def test_json_has_fields(request_id: str) -> None:
     line = log.json
     assert datetime.fromisoformat(line.pop("time")).utcoffset() is not None
     assert line == {
-        "level": "error",
+        "level": "ERROR",
         "logger": "bridge.part",
         "message": "é: x\ny",
         "request": "c0ffee",
