@@ -68,7 +68,7 @@ class Metrics:
 
     def answered(self, action: str, seconds: float) -> None:
         """Take in how long an action on the AMI took to be answered."""
-        self._meters.answers.labels(action).observe(seconds)
+        self._meters.time("ami_answer_seconds", seconds, action)
 
     def watch(self, service: Service, link: Link, audit: Audit) -> None:
         """Look at these whenever somebody asks."""
@@ -84,7 +84,7 @@ class Metrics:
         while True:
             due = time.monotonic() + LAG_EVERY
             await asyncio.sleep(LAG_EVERY)
-            self._meters.lag.observe(max(0.0, time.monotonic() - due))
+            self._meters.time("loop_lag_seconds", max(0.0, time.monotonic() - due))
 
 
 class _Looked(Collector):

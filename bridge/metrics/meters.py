@@ -35,49 +35,61 @@ _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PATIENT = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 60, 120)
 _TALK = (5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 
+_COUNTERS: Final[dict[str, tuple[str, ...]]] = {
+    "decisions": ("What was attempted, by action and outcome.", "action", "outcome"),
+    "tokens": ("Tokens asked for over HTTP, by outcome.", "outcome"),
+    "whispers_ended": ("Whispers that ended, by reason.", "reason"),
+    "mode_changes": ("Whispers whose mode changed, by what.", "by"),
+    "alarms": ("Legs that were attached to somebody else.", "kind"),
+    "link_established": ("Times the link to the PBX came up.",),
+    "link_lost": ("Times the link to the PBX was lost.",),
+    "http_requests": ("Requests over HTTP.", "route", "method", "status"),
+}
+"""What each counts, and its labels."""
+
+_HISTOGRAMS: Final[dict[str, tuple[tuple[float, ...], str, tuple[str, ...]]]] = {
+    "ringing_seconds": (_QUICK, "From a request until the supervisor's phone is called.", ()),
+    "attached_seconds": (_PATIENT, "From a request until the whisper is in force.", ()),
+    "whisper_seconds": (_TALK, "How long whispers were in force.", ()),
+    "http_request_seconds": (_QUICK, "Time to answer a request.", ("route", "method")),
+    "loop_lag_seconds": (_QUICK, "How late the event loop is.", ()),
+    "ami_answer_seconds": (_QUICK, "From an action on the AMI to its answer.", ("action",)),
+}
+"""Where the buckets of each end, what it measures, and its labels."""
+
 
 class Meters:
-    """A listener that counts."""
+    """A listener that counts and times."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, what: str, *labels: str) -> Counter:
-            return Counter(f"whisper_bridge_{name}", what, labels, registry=registry)
-
-        def histogram(name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            full = f"whisper_bridge_{name}"
-            return Histogram(full, what, labels, buckets=buckets, registry=registry)
-
-        self.decisions = counter(
-            "decisions", "What was attempted, by action and outcome.", "action", "outcome"
-        )
-        self.tokens = counter("tokens", "Tokens asked for over HTTP, by outcome.", "outcome")
-        self.ends = counter("whispers_ended", "Whispers that ended, by reason.", "reason")
-        self.ringing = histogram(
-            "ringing_seconds", "From a request until the supervisor's phone is called.", _QUICK
-        )
-        self.attached = histogram(
-            "attached_seconds", "From a request until the whisper is in force.", _PATIENT
-        )
-        self.lasted = histogram("whisper_seconds", "How long whispers were in force.", _TALK)
-        self.modes = counter("mode_changes", "Whispers whose mode changed, by what.", "by")
-        self.alarms = counter("alarms", "Legs that were attached to somebody else.", "kind")
-        self.links = counter("link_established", "Times the link to the PBX came up.")
-        self.losses = counter("link_lost", "Times the link to the PBX was lost.")
-        self.requests = counter("http_requests", "Requests over HTTP.", "route", "method", "status")
-        self.responses = histogram(
-            "http_request_seconds", "Time to answer a request.", _QUICK, "route", "method"
-        )
-        self.lag = histogram("loop_lag_seconds", "How late the event loop is.", _QUICK)
-        self.answers = histogram(
-            "ami_answer_seconds", "From an action on the AMI to its answer.", _QUICK, "action"
-        )
+        self._counters = {
+            name: Counter(f"whisper_bridge_{name}", what, labels, registry=registry)
+            for name, (what, *labels) in _COUNTERS.items()
+        }
+        self._histograms = {
+            name: Histogram(
+                f"whisper_bridge_{name}", what, labels, buckets=buckets, registry=registry
+            )
+            for name, (buckets, what, labels) in _HISTOGRAMS.items()
+        }
         self._asked: dict[str, float] = {}
         self._began: dict[str, float] = {}
         self._in_force: dict[str, float] = {}
+        # A first one is a rise from zero only if there was a zero before.
         for reason in Reason:
-            self.ends.labels(_word(reason))
+            self._counters["whispers_ended"].labels(_word(reason))
         for kind in ("wrong_target", "taken_over"):
-            self.alarms.labels(kind)
+            self._counters["alarms"].labels(kind)
+
+    def count(self, name: str, *labels: object) -> None:
+        """Count one more."""
+        counter = self._counters[name]
+        (counter.labels(*labels) if labels else counter).inc()
+
+    def time(self, name: str, seconds: float, *labels: str) -> None:
+        """Take in how long something took."""
+        histogram = self._histograms[name]
+        (histogram.labels(*labels) if labels else histogram).observe(seconds)
 
     def __call__(self, happening: Happening, moment: Moment) -> None:
         """Take in a happening."""
@@ -89,9 +101,9 @@ class Meters:
 
     def _responded(self, told: Responded, now: float) -> None:
         route = told.route.rstrip("/") or "/"
-        self.requests.labels(route, told.method, told.status).inc()
+        self.count("http_requests", route, told.method, told.status)
         if told.seconds is not None:
-            self.responses.labels(route, told.method).observe(told.seconds)
+            self.time("http_request_seconds", told.seconds, route, told.method)
 
     def _attempted(self, told: Attempted, now: float) -> None:
         if len(self._asked) >= MOST_ATTEMPTS:
@@ -100,13 +112,13 @@ class Meters:
 
     def _decided(self, told: Decided, now: float) -> None:
         action = told.action if told.action in ACTIONS else "other"
-        self.decisions.labels(action, told.code or "allowed").inc()
+        self.count("decisions", action, told.code or "allowed")
         asked = self._asked.pop(told.asker.request, now)
         if told.leg:
             self._began.setdefault(told.leg, asked)
 
     def _token_asked(self, told: TokenAsked, now: float) -> None:
-        self.tokens.labels(told.code or "issued").inc()
+        self.count("tokens", told.code or "issued")
 
     # Whispers
 
@@ -115,43 +127,43 @@ class Meters:
 
     def _ringing(self, told: Ringing, now: float) -> None:
         if told.session.leg in self._began:
-            self.ringing.observe(now - self._began[told.session.leg])
+            self.time("ringing_seconds", now - self._began[told.session.leg])
 
     def _attached(self, told: Attached, now: float) -> None:
         began = self._began.get(told.session.leg)
         if began is not None:
-            self.attached.observe(now - began)
+            self.time("attached_seconds", now - began)
             self._in_force[told.session.leg] = now
 
     def _detached(self, told: Detached, now: float) -> None:
         began = self._in_force.pop(told.session.leg, None)
         if began is not None:
-            self.lasted.observe(now - began)
+            self.time("whisper_seconds", now - began)
 
     def _ended(self, told: Ended, now: float) -> None:
         session = told.session
-        self.ends.labels(_word(session.reason or Reason.FAILED)).inc()
+        self.count("whispers_ended", _word(session.reason or Reason.FAILED))
         self._began.pop(session.leg, None)
         began = self._in_force.pop(session.leg, None)
         if began is not None:
-            self.lasted.observe(now - began)
+            self.time("whisper_seconds", now - began)
 
     def _mode_changed(self, told: ModeChanged, now: float) -> None:
-        self.modes.labels("api" if told.by else "key").inc()
+        self.count("mode_changes", "api" if told.by else "key")
 
     def _wrong_target(self, told: WrongTarget, now: float) -> None:
-        self.alarms.labels("wrong_target").inc()
+        self.count("alarms", "wrong_target")
 
     def _taken_over(self, told: TakenOver, now: float) -> None:
-        self.alarms.labels("taken_over").inc()
+        self.count("alarms", "taken_over")
 
     # The link
 
     def _linked(self, told: Linked, now: float) -> None:
-        self.links.inc()
+        self.count("link_established")
 
     def _unlinked(self, told: Unlinked, now: float) -> None:
-        self.losses.inc()
+        self.count("link_lost")
 
 
 def _word(reason: Reason) -> str:
