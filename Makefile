@@ -3,6 +3,7 @@
 #   make lab      a whisper proven by ear, on a real Asterisk   (ARGS=--private: options of the lab)
 #   make test     formatting, lint, types and every test        (ARGS="-k tones": options of pytest)
 #   make test-docker  the tests that need root: the package, the unit (starts a Docker engine)
+#   make test-compose  the lab in containers, as compose.yaml has it, from nothing; as root, too
 #   make lint     formatting, lint and types
 #   make format   put the formatting right
 #   make bench    measure how fast events are read
@@ -19,7 +20,7 @@ ARGS ?=
 RUN := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test test-docker lint format bench wheel deb lock clean pip-from-debian
+.PHONY: help lab test test-docker test-compose lint format bench wheel deb lock clean pip-from-debian
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -32,6 +33,9 @@ test: lint
 
 test-docker: .venv/.test
 	$(RUN) -m pytest -m docker --durations=10 tests/docker $(ARGS)
+
+test-compose: .venv/.test
+	$(RUN) -m pytest -m docker --durations=5 tests/compose $(ARGS)
 
 lint: .venv/.test
 	$(RUN) -m ruff format --check

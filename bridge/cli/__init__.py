@@ -7,9 +7,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bridge.cli import audit, check, hash_secret, lab, may, rotate_key, selftest, serve, token
+from bridge.cli import (
+    audit,
+    check,
+    container,
+    hash_secret,
+    lab,
+    may,
+    rotate_key,
+    selftest,
+    serve,
+    token,
+)
 from bridge.cli.common import MISTAKES
 from bridge.lab.errors import LabError
+
+_COMMANDS = (serve, check, selftest, token, hash_secret, rotate_key, may, audit, lab, container)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +43,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="whisper-bridge", description="Whisper on any Asterisk PBX through one HTTP request."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (serve, check, selftest, token, hash_secret, rotate_key, may, audit, lab):
+    for command in _COMMANDS:
         command.add(commands)
     return parser

@@ -19,3 +19,5 @@ CUSTOMER = Role("customer", "7778888", tones.CUSTOMER_HZ)
 SUPERVISOR = Role("supervisor", "0003*024", tones.SUPERVISOR_HZ)
 
 ROLES = {role.name: role for role in (AGENT, CUSTOMER, SUPERVISOR)}
+GUEST = "0003*025"
+"""The number of a supervisor who comes with a softphone of his own."""

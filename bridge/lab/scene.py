@@ -1,18 +1,22 @@
 """A whisper from the request to the proof, whoever runs the phones and the PBX."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.lab import proof
 from bridge.lab.cast import AGENT, CUSTOMER
 from bridge.lab.client import Client
-from bridge.lab.handset import Handset
+from bridge.lab.errors import LabError
+from bridge.lab.handset import Handset, calls_up
 from bridge.lab.proof import Party
 
 CALLER_ID = "Whisper To Me <42420042>"
 PATIENCE = 10.0
 """Seconds until anything that ought to happen has happened."""
+
+_GUEST_PATIENCE, _GUEST_STAYS = 30.0, 3600.0
 
 Say = Callable[[str], None]
 
@@ -25,6 +29,24 @@ class Scene:
     agent: Handset
     customer: Handset
     supervisor: Handset
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """Have the customer call the agent, and hang up at the end."""
+        # A call of an earlier proof that was killed would be taken for ours.
+        if calls_up(self.customer.events.entries):
+            await self._over()
+        await self.customer.dial(self.agent.number)
+        try:
+            yield
+        finally:
+            await self._over()
+
+    async def _over(self) -> None:
+        mark = self.customer.events.mark()
+        await self.customer.hang_up()
+        with suppress(LabError):
+            await self.customer.closed(since=mark)
 
     def parties(self, *, private: bool) -> tuple[Party, ...]:
         """The three in the table's order."""
@@ -52,6 +74,21 @@ async def prove(scene: Scene, say: Say, *, private: bool) -> bool:
     print("\n" + proof.render(table) + "\n", flush=True)
     say(_verdict(right=right, private=private))
     return right
+
+
+async def host(scene: Scene, guest: str, say: Say, *, private: bool) -> bool:
+    """Have a supervisor with a phone of his own whisper until he hangs up.
+
+    Returns whether it came to a whisper. Raises LabError when his phone cannot be rung.
+    """
+    call = await call_in_progress(scene.client, say)
+    link = await ask(scene.client, call, guest, private=private)
+    say(f"PUT Whisper: 202; your phone {guest} rings: pick it up")
+    await begun(scene.client, link, say, within=_GUEST_PATIENCE)
+    say("the agent hears you, the customer does not; hang up to end it")
+    await scene.client.until(link, _alone, "the end of the whisper", within=_GUEST_STAYS)
+    say("you have hung up")
+    return True
 
 
 async def call_in_progress(
@@ -112,3 +149,7 @@ def _whispered(call: dict[str, Any]) -> dict[str, Any] | None:
     """The call, once two of its views are of one extension: its own, and the whisper to it."""
     extensions = [view["extension"] for view in call["phoneCallView"]]
     return call if len(set(extensions)) < len(extensions) else None
+
+
+def _alone(call: dict[str, Any]) -> dict[str, Any] | None:
+    return None if _whispered(call) else call

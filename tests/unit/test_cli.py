@@ -30,6 +30,7 @@ def test_help_names_the_commands(operator: Operator) -> None:
         "may",
         "audit",
         "lab",
+        "container",
     ]
 
 
