@@ -213,6 +213,9 @@ def _as_a_gui_does(pbx: Asterisk, technology: str) -> None:
     for name in ("manager_additional.conf", "manager_custom.conf"):
         (etc / name).write_text("; of the GUI's making\n")
     edit(pbx, "pjsip.conf", r"0003\*", "")
+    # Whatever the GUI lets a phone hide, the supervisor's is shown who calls.
+    kind = "[extension](!,phone)\n"
+    edit(pbx, "pjsip.conf", re.escape(kind), f"{kind}callerid_privacy = prohib\n")
     (etc / "queues.conf").write_text(QUEUES)
     dialplan = etc / "extensions.conf"
     own = DIALPLAN.replace("@TECHNOLOGY@", technology).replace("[customers]\n", "[customers](+)\n")
