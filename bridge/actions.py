@@ -5,8 +5,9 @@ begin another one, or another action, so none ever passes (Asterisk documentatio
 """
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Coroutine, Mapping
+from enum import Enum
+from typing import NamedTuple, Protocol
 
 from bridge.events import ANSWERED, STARTED
 from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
@@ -16,6 +17,17 @@ _UNIQUEID = re.compile(r"[\w.-]+")
 
 # Control characters, line and paragraph separators, and halves of surrogate pairs.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+_LOUD, _SILENT = "0", "-32767"
+"""Values of VOLUME: as it is, and every sample of 16 bits divided until nothing is left."""
+
+
+class Direction(Enum):
+    """One of the directions of a channel's sound, as the function VOLUME names it."""
+
+    FROM_PHONE = "VOLUME(RX)"
+    TO_PHONE = "VOLUME(TX)"
 
 
 class Action(NamedTuple):
@@ -39,6 +51,17 @@ class Answer(NamedTuple):
     items: tuple[Mapping[str, str], ...] = ()
 
 
+class Pbx(Protocol):
+    """The link to a PBX."""
+
+    def send(self, action: Action) -> Coroutine[None, None, Answer]:
+        """Send an action, once; awaited, it gives the answer.
+
+        Awaiting raises LinkLost when the link is down or goes, and PbxUnavailable when the PBX
+        stays silent too long; whether the action was carried out is then unknown.
+        """
+
+
 def _action(name: str, complete: str | None = None, **headers: str) -> Action:
     # The one gate: all values in one search, since a whisper waits for it.
     if _FORBIDDEN.search("".join(headers.values())):
@@ -47,41 +70,56 @@ def _action(name: str, complete: str | None = None, **headers: str) -> Action:
     return Action({"Action": name, **headers}, complete)
 
 
-def originate_whisper(
-    leg: str,
-    endpoint: str,
-    target: str,
-    caller_id: CallerId,
-    seconds: int,
-    memo: str,
-    *,
-    private: bool,
+class Spy(NamedTuple):
+    """A spy to be: the exact Uniqueid of its target, ChanSpy's options, and what is silenced."""
+
+    target: str
+    options: str
+    silenced: Collection[Direction] = ()
+
+
+def originate_spy(
+    leg: str, endpoint: str, spy: Spy, caller_id: CallerId, seconds: int, memo: str
 ) -> Action:
-    """Call a phone and, once it answers, let it whisper to one channel.
+    """Call a phone and, once it answers, let it listen, whisper or barge in.
 
     ``leg`` becomes the new channel's Uniqueid, ``endpoint`` is whom to call (``PJSIP/0003*024``),
-    ``target`` the exact Uniqueid of the channel whispered to, ``seconds`` how long to ring and
-    ``memo`` what the leg is to remember (a comma in it would begin another variable). A
-    ``private`` whisperer hears nothing. Raises ValueError when a value holds a control character
-    or ``target`` is no Uniqueid.
-
-    ChanSpy gets ``u``, or it would take its argument for the beginning of a channel's name and
-    attach to a stranger; ``E`` and ``S`` end it with its target; ``q`` keeps it from beeping
-    (Asterisk documentation, ChanSpy, Originate).
+    ``seconds`` how long to ring and ``memo`` what the leg is to remember (a comma in it would begin
+    another variable). Raises ValueError when a value holds a control character or the target is no
+    Uniqueid. Source: Asterisk documentation, Originate.
     """
-    if not _UNIQUEID.fullmatch(target):
+    if not _UNIQUEID.fullmatch(spy.target):
         raise ValueError("the target is no Uniqueid")
+    silenced = "".join(f",{direction.value}={_SILENT}" for direction in spy.silenced)
     return _action(
         "Originate",
         Channel=endpoint,
         Application="ChanSpy",
-        Data=f"{target},uq{'W' if private else 'w'}ES",
+        Data=f"{spy.target},{spy.options}",
         CallerID=f"{caller_id.name} <{caller_id.number}>".lstrip(),
         Timeout=str(seconds * 1000),
         ChannelId=leg,
-        Variable=f"{SESSION_VARIABLE}={memo}",
+        Variable=f"{SESSION_VARIABLE}={memo}{silenced}",
         Async="true",
     )
+
+
+def set_volume(uniqueid: str, direction: Direction, *, loud: bool) -> Action:
+    """Let a channel's sound of one direction pass, or silence it.
+
+    Source: Asterisk documentation, function VOLUME; it goes on sending silence, where MUTEAUDIO
+    would send nothing at all and have the phone think that the line is dead.
+    """
+    value = _LOUD if loud else _SILENT
+    return _action("Setvar", Channel=uniqueid, Variable=direction.value, Value=value)
+
+
+def press(uniqueid: str, digit: str) -> Action:
+    """Press a key of a channel's phone, as if it had been: nobody hears it.
+
+    Source: Asterisk documentation, PlayDTMF with ``Receive``.
+    """
+    return _action("PlayDTMF", Channel=uniqueid, Digit=digit, Receive="true")
 
 
 def hang_up(uniqueid: str) -> Action:
@@ -92,6 +130,11 @@ def hang_up(uniqueid: str) -> Action:
 def remember(uniqueid: str, memo: str) -> Action:
     """Write a memo on a channel."""
     return _action("Setvar", Channel=uniqueid, Variable=LEG_VARIABLE, Value=memo)
+
+
+def remember_session(uniqueid: str, memo: str) -> Action:
+    """Write the memo of a session on its leg."""
+    return _action("Setvar", Channel=uniqueid, Variable=SESSION_VARIABLE, Value=memo)
 
 
 NO_DEVICE = "INVALID"

@@ -241,20 +241,23 @@ class _Manager(panoramisk.Manager):  # type: ignore[misc]
 class Link:
     """The link to one PBX: found again after every loss, and never older than its last word.
 
-    ``silence`` is how many seconds the PBX may say nothing, not even to a ping, and
-    ``action_timeout`` how many an answer may take; a list may take six times as long. ``on_answer``
-    is told how many seconds an action of that name took. ``trouble`` is what is wrong in short.
+    ``keys`` asks to be told of the keys that are pressed. ``silence`` is how many seconds the PBX
+    may say nothing, not even to a ping, and ``action_timeout`` how many an answer may take; a list
+    may take six times as long. ``on_answer`` is told how many seconds an action of that name took.
+    ``trouble`` is what is wrong in short.
     """
 
     def __init__(
         self,
         address: Address,
         *,
+        keys: bool = False,
         silence: float = 5.0,
         action_timeout: float = 5.0,
         on_answer: Callable[[str, float], None] = lambda action, seconds: None,
     ) -> None:
         self._address = address
+        self._events = "call,dtmf" if keys else "call"
         self._silence = silence
         self._action_timeout = action_timeout
         self._listener: Listener = _Nobody()
@@ -337,7 +340,7 @@ class Link:
             username=self._address.username,
             secret=self._address.secret,
             ssl=self._address.tls or False,
-            events="call",
+            events=self._events,
             loop=asyncio.get_running_loop(),
             protocol_factory=lambda: _Wire(self._deliver),
             ping_delay=_NEVER,

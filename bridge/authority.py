@@ -37,5 +37,8 @@ class Authority:
         if supervisor is None:
             return "its supervisor is gone from the directory"
         others = heard_with(target)
-        decision = self.directory.may(app, session.permission, extension, supervisor, others)
-        return decision.refusal.value if decision.refusal else None
+        for permission in sorted(session.permissions):
+            decision = self.directory.may(app, permission, extension, supervisor, others)
+            if decision.refusal is not None:
+                return decision.refusal.value
+        return None

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge import actions, versions
+from bridge.actions import Pbx
 from bridge.errors import PbxUnavailable
 from bridge.events import Event, Listed, Originated
 from bridge.model import Extension, ExtensionType
-from bridge.whispering import Pbx
 
 NEEDED = (
     *("BridgeList", "CoreSettings", "Getvar", "Hangup"),
@@ -98,18 +98,23 @@ class Probe:
 
 
 async def check_pbx(
-    pbx: Pbx, probe: Probe, extensions: Iterable[Extension], where: str
+    pbx: Pbx, probe: Probe, extensions: Iterable[Extension], where: str, *, keys: bool
 ) -> list[Finding]:
     """Look at everything a whisper needs of the PBX.
 
     ``pbx`` is the link that ``probe`` listens to and that is up, ``extensions`` are those of the
-    directory, ``where`` says how it is reached. A link that goes meanwhile is a finding too.
+    directory, ``where`` says how it is reached, ``keys`` whether keys are to be followed. A link
+    that goes meanwhile is a finding too.
     """
     findings = [Finding("AMI", Verdict.OK, f"logged in at {where}, {probe.channels} channels")]
     try:
         findings += await _rights(pbx)
         findings.append(await _events(pbx, probe))
-        findings.append(await _chanspy(pbx))
+        findings.append(await _module(pbx, "ChanSpy", "app_chanspy"))
+        without = ": nobody can listen only, whisper in private, or change between these"
+        findings.append(await _module(pbx, "volume", "func_volume", without))
+        if keys:
+            findings.append(await _module(pbx, "keys", "app_senddtmf"))
         findings.append(await _version(pbx))
         findings.append(await _clock(pbx))
         findings += await _extensions(pbx, extensions)
@@ -161,17 +166,19 @@ async def _events(pbx: Pbx, probe: Probe) -> Finding:
 # What the PBX is
 
 
-async def _chanspy(pbx: Pbx) -> Finding:
-    answer = await pbx.send(actions.module_loaded("app_chanspy"))
+async def _module(pbx: Pbx, subject: str, module: str, without: str = "") -> Finding:
+    """Whether a module is loaded; ``without`` says what goes on and what does not without it."""
+    answer = await pbx.send(actions.module_loaded(module))
     match answer.headers.get("Value", ""):
         case "1":
-            return Finding("ChanSpy", Verdict.OK, "app_chanspy is loaded")
+            return Finding(subject, Verdict.OK, f"{module} is loaded")
         case "0":
-            remedy = "in modules.conf: load = app_chanspy.so"
-            return Finding("ChanSpy", Verdict.FAILURE, "app_chanspy is not loaded", remedy)
+            verdict = Verdict.WARNING if without else Verdict.FAILURE
+            remedy = f"in modules.conf: load = {module}.so"
+            return Finding(subject, verdict, f"{module} is not loaded{without}", remedy)
     remedy = "in modules.conf: load = func_module.so"
-    said = "the PBX cannot say whether app_chanspy is loaded"
-    return Finding("ChanSpy", Verdict.UNKNOWN, said, remedy)
+    said = f"the PBX cannot say whether {module} is loaded"
+    return Finding(subject, Verdict.UNKNOWN, said, remedy)
 
 
 async def _version(pbx: Pbx) -> Finding:

@@ -17,6 +17,7 @@
     ├── AccessDenied (401)        access_denied
     │   └── TokenExpired          it was good once
     ├── ActionForbidden (403)     access_denied              the app does not have the action
+    ├── ActionConflict (409)      pc_action_conflict         that cannot be changed while it lasts
     ├── TokenError                what the token endpoint answers (RFC 6749, section 5.2)
     │   ├── InvalidTokenRequest (400)   invalid_request
     │   ├── UnsupportedGrantType (400)  unsupported_grant_type
@@ -184,6 +185,17 @@ class InvalidClient(TokenError):
     status = 401
     code = "invalid_client"
     default = "The client is unknown or its secret is wrong."
+
+
+class ActionConflict(ApiError):
+    """The supervisor takes part already, and cannot come to do so in that way; nothing changed."""
+
+    status = 409
+    code = "pc_action_conflict"
+    default = (
+        "The extension of sendCallTo takes part in the call in another way, which cannot be changed"
+        " to this one while it lasts."
+    )
 
 
 class NotFound(ApiError):

@@ -134,6 +134,13 @@ class SpyStopped(NamedTuple):
     spyer: Snapshot
 
 
+class KeyPressed(NamedTuple):
+    """A key of a channel's phone was pressed and let go, or AMI had it be so."""
+
+    channel: Snapshot
+    digit: str
+
+
 class Originated(NamedTuple):
     """What became of an asynchronous Originate; without a leg ``uniqueid`` may be empty."""
 
@@ -177,6 +184,7 @@ Event = (
     | RecordingChanged
     | SpyStarted
     | SpyStopped
+    | KeyPressed
     | Originated
     | ShutDown
 )
@@ -310,6 +318,12 @@ def _originated(text: str) -> Originated:
     )
 
 
+def _key_pressed(text: str) -> KeyPressed:
+    if field(text, "Direction") != "Received":
+        raise KeyError("Direction")
+    return KeyPressed(_CHANNEL.of(text), _required(text, "Digit"))
+
+
 def _seen(text: str) -> Seen:
     return Seen(_CHANNEL.of(text))
 
@@ -332,6 +346,7 @@ _BUILDERS: dict[bytes, Callable[[str], Event]] = {
     b"MixMonitorStop": lambda text: RecordingChanged(_CHANNEL.of(text), running=False),
     b"ChanSpyStart": lambda text: SpyStarted(_SPYER.of(text), _SPYEE.of(text)),
     b"ChanSpyStop": lambda text: SpyStopped(_SPYER.of(text)),
+    b"DTMFEnd": _key_pressed,
     b"OriginateResponse": _originated,
     b"Shutdown": lambda text: ShutDown(),
 }

@@ -11,6 +11,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from bridge.model import Mode
+
 LEG_VARIABLE = "WHISPER_BRIDGE_LEG"
 """The channel variable that holds a Memo."""
 
@@ -63,8 +65,10 @@ class Memo(_Memo):
 class SessionMemo(NamedTuple):
     """A whisper; ``until`` is the epoch second by which its phone has been answered.
 
-    ``others`` are the Uniqueids of those the target talks to; the rest says who asked for it, and
-    at which epoch second. Written as an array, since a whisper waits for it: new fields come last.
+    ``others`` are the Uniqueids of those the target talks to; then comes who asked for it, and at
+    which epoch second. ``options`` are those its ChanSpy starts with; one of an earlier version has
+    none and no ``mode``, but may be ``private``. Written as an array, since a whisper waits for it:
+    new fields come last.
     """
 
     target: str
@@ -80,6 +84,8 @@ class SessionMemo(NamedTuple):
     user: str = ""
     address: str = ""
     request: str = ""
+    mode: Mode | None = None
+    options: str = ""
 
 
 AnyMemo = TypeVar("AnyMemo", Memo, SessionMemo)

@@ -150,6 +150,35 @@ class Principal:
         return self.app.reach
 
 
+class Mode(StrEnum):
+    """How a supervisor takes part in a call.
+
+    In every mode but ``PRIVATE`` he hears both sides; ``WHISPER`` and ``PRIVATE`` let the one he
+    whispers to hear him, ``BARGE`` both sides, ``LISTEN`` nobody.
+    """
+
+    LISTEN = "listen"
+    WHISPER = "whisper"
+    PRIVATE = "private"
+    BARGE = "barge"
+
+    @property
+    def action(self) -> str:
+        """The contract's name for it."""
+        return _ACTIONS.get(self, "Whisper")
+
+
+PERMISSIONS = {
+    Mode.LISTEN: Permission.MONITOR,
+    Mode.WHISPER: Permission.WHISPER,
+    Mode.PRIVATE: Permission.WHISPER,
+    Mode.BARGE: Permission.BARGE,
+}
+"""What the directory must allow for each mode."""
+
+_ACTIONS = {Mode.LISTEN: "Monitor", Mode.BARGE: "BargeIn"}
+
+
 class Flow(IntEnum):
     """Where a call goes, seen from the extension (values of the contract)."""
 

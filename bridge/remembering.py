@@ -4,11 +4,11 @@ import asyncio
 import logging
 
 from bridge import actions
+from bridge.actions import Pbx
 from bridge.calls import Picture
 from bridge.channels import Channel
 from bridge.errors import PbxUnavailable
 from bridge.memory import pack_leg
-from bridge.whispering import Pbx
 
 log = logging.getLogger(__name__)
 

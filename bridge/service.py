@@ -12,18 +12,19 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bridge import actions
+from bridge import actions, modes
+from bridge.actions import Pbx
 from bridge.authority import Authority
 from bridge.calls import Picture
 from bridge.channels import Call, Channel
 from bridge.directory import Directory, Named
 from bridge.errors import (
+    ActionConflict,
     ActionForbidden,
     ApiError,
     InternalServerError,
     PbxUnavailable,
     PhoneCallInvalid,
-    PrivateInvalid,
     SendCallToInvalid,
     ViewInvalid,
 )
@@ -31,11 +32,13 @@ from bridge.events import Entered, Event, Listed
 from bridge.following import Following
 from bridge.happenings import Decided, Linked, Listener, Requested, Unlinked, refusal
 from bridge.model import (
+    SUPERVISION,
     WHISPER_LEG_PREFIX,
     Asker,
     CallerId,
     Extension,
     Flow,
+    Mode,
     Permission,
     PhoneCall,
     PhoneCallView,
@@ -57,7 +60,7 @@ from bridge.views import (
     why_unheard,
 )
 from bridge.whisper import DEADLINE_SLACK, Reason, Session, State
-from bridge.whispering import Pbx, Whispering
+from bridge.whispering import Whispering
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +85,14 @@ class Rules:
     """What an operator decides.
 
     The PBX's name, which goes into call ids; how many may whisper to one view at a time; whether
-    a whisper follows its target into another conversation.
+    a whisper follows its target into another conversation; whether the keys of who may barge in
+    are followed, which lets him come to barge in and leave off again.
     """
 
     pbx_name: str = "asterisk"
     max_whispers_per_view: int = 3
     follow_target: bool = False
+    follow_keys: bool = False
 
 
 class Service:
@@ -228,6 +233,7 @@ class Service:
         if failure is not None:
             error, message = failure
             raise error(message)
+        await self.whispering.changing.change(session, form.mode, principal.asker)
         changed = self.picture.call(call_id)
         shown = self._show(changed) if changed else None
         return replace(shown, warning=self._warning(target)) if shown else None
@@ -281,7 +287,7 @@ class Service:
         form: WhisperForm,
     ) -> tuple[Channel, Session]:
         """The leg to be whispered to and the whisper: a new one, or the same one under way."""
-        permission = Permission.WHISPER
+        permission = form.permission
         self.directory.may(principal.app, permission).require()
         self._require_picture()
         # Read in the order of the error table: each field raises its own error.
@@ -296,13 +302,14 @@ class Service:
         self.directory.may(
             principal.app, permission, owner_of(target), others=heard_with(target)
         ).require()
-        private, asker = form.private, principal.asker
+        mode, asker = form.mode, principal.asker
         supervisor = self._supervisor(principal, permission, target, form.send_call_to)
         same = self.whispering.book.find(target.uniqueid, supervisor)
-        if same is not None and same.private != private:
-            raise PrivateInvalid("This whisper is under way with another value of private.")
+        if same is not None and not modes.reaches(same.options, mode):
+            raise ActionConflict
+        keys = self._rules.follow_keys and self._may_all(principal, target, supervisor)
         session = same or self._begin(
-            asker, call_id, target, supervisor, caller_id, seconds, private=private
+            asker, call_id, target, supervisor, caller_id, seconds, mode, keys=keys
         )
         self.report(Decided(asker, form.action, call_id, session.leg))
         if same is None:
@@ -324,14 +331,16 @@ class Service:
         supervisor: Extension,
         caller_id: CallerId | None,
         seconds: int,
+        mode: Mode,
         *,
-        private: bool,
+        keys: bool,
     ) -> Session:
         if (
             len(self.whispering.book.on_target(target.uniqueid))
             >= self._rules.max_whispers_per_view
         ):
             raise ViewInvalid("As many extensions as may whisper to this view do so already.")
+        options, wall = modes.options(mode, keys=keys), self._wall()
         session = Session(
             leg=WHISPER_LEG_PREFIX + secrets.token_hex(10),
             target=target.uniqueid,
@@ -339,14 +348,25 @@ class Service:
             extension=owner_of(target),
             supervisor=supervisor,
             caller_id=caller_id or supervisor.caller_id,
-            private=private,
+            mode=mode,
+            options=options,
             deadline=self._steady() + seconds + DEADLINE_SLACK,
             others=frozenset(party.uniqueid for party in peers(target)),
             asker=asker,
-            requested=self._wall(),
+            requested=wall,
+            until=wall + seconds,
+            settled=modes.starts_as(options) is mode,
         )
         self.whispering.begin(session, seconds)
         return session
+
+    def _may_all(self, principal: Principal, target: Channel, supervisor: Extension) -> bool:
+        """Whether a supervisor may take part in every way there is: then his keys may, too."""
+        extension, others = owner_of(target), heard_with(target)
+        return all(
+            self.directory.may(principal.app, permission, extension, supervisor, others)
+            for permission in SUPERVISION
+        )
 
     def _supervisor(
         self, principal: Principal, permission: Permission, target: Channel, number: str

@@ -9,7 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from bridge.model import NOBODY, Asker, CallerId, Extension, Permission
+from bridge.memory import SessionMemo
+from bridge.model import (
+    NOBODY,
+    PERMISSIONS,
+    SUPERVISION,
+    Asker,
+    CallerId,
+    Extension,
+    Mode,
+    Permission,
+)
+from bridge.modes import has_keys
 
 
 class State(Enum):
@@ -79,6 +90,11 @@ MOVES: dict[tuple[State, Sign], State] = {
     (State.DETACHED, Sign.ENDED): State.ENDED,
 }
 
+_ENDING = frozenset({State.REFUSED, State.DETACHED, State.ENDED})
+
+MOST_OTHERS = 4
+"""Others of a whisper that its leg remembers: in a conference one who stays is enough."""
+
 LATE_EVENTS = 0.5
 """Seconds in which the rest of the events of a failed call arrive, in whatever order."""
 
@@ -101,8 +117,11 @@ class IllegalMove(Exception):
 class Session:
     """One whisper. ``leg`` and ``target`` are Uniqueids, ``call_id`` is as the client named it.
 
+    ``mode`` is how the supervisor takes part, or will once he picks up; it is ``settled`` when the
+    PBX is known to have it so. ``options`` are those its ChanSpy starts with.
+
     ``others`` are the Uniqueids of those the target talked to when it was asked for, which was by
-    ``asker`` and at the epoch second ``requested``.
+    ``asker`` and at the epoch second ``requested``; by ``until`` the phone has been answered.
 
     ``deadline`` is when its next sign is overdue, in seconds of a steady clock, and ``verdict``
     why the bridge itself ends it, if it does.
@@ -114,24 +133,47 @@ class Session:
     extension: Extension
     supervisor: Extension
     caller_id: CallerId
-    private: bool
+    mode: Mode
+    options: str
     deadline: float | None
     others: frozenset[str] = frozenset()
     asker: Asker = NOBODY
     requested: float = 0.0
+    until: float = 0.0
+    settled: bool = True
     state: State = State.REQUESTED
     verdict: Reason | None = None
     reason: Reason | None = None
 
     @property
-    def permission(self) -> Permission:
-        """What the directory must allow for it."""
-        return Permission.WHISPER
+    def permissions(self) -> frozenset[Permission]:
+        """What the directory must allow for it: with keys all that they can do."""
+        return SUPERVISION if has_keys(self.options) else frozenset({PERMISSIONS[self.mode]})
 
     @property
     def is_live(self) -> bool:
         """Whether it is under way or in force, rather than about to end."""
-        return self.verdict is None and self.state not in (State.REFUSED, State.DETACHED)
+        return self.verdict is None and self.state not in _ENDING
+
+    def memo(self) -> SessionMemo:
+        """What its leg is to remember of it."""
+        return SessionMemo(
+            target=self.target,
+            extension=self.extension.number,
+            supervisor=self.supervisor.number,
+            caller_name=self.caller_id.name,
+            caller_number=self.caller_id.number,
+            private=self.mode is Mode.PRIVATE,
+            until=round(self.until, 3),
+            others=tuple(sorted(self.others))[:MOST_OTHERS],
+            requested=round(self.requested, 3),
+            app=self.asker.app,
+            user=self.asker.user,
+            address=self.asker.address,
+            request=self.asker.request,
+            mode=self.mode,
+            options=self.options,
+        )
 
 
 def reason_of(session: Session, cause: int) -> Reason:
@@ -195,6 +237,18 @@ class Book:
             return replace(moved, reason=reason or Reason.FAILED)
         self._sessions[session.leg] = moved
         return moved
+
+    def change(self, session: Session, mode: Mode, *, settled: bool) -> Session:
+        """Give a session another mode, or find it settled in one, and return what it is now.
+
+        Raises IllegalMove, with nothing changed, for one that is about to end or has ended.
+        """
+        current = self._sessions.get(session.leg)
+        if current is None or not current.is_live:
+            raise IllegalMove(f"{session.leg} is about to end: not {mode.value}")
+        changed = replace(current, mode=mode, settled=settled)
+        self._sessions[session.leg] = changed
+        return changed
 
     def adopt(self, session: Session) -> None:
         """Write down a session that was under way before this book was."""

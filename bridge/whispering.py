@@ -6,18 +6,19 @@ Owns the book of whispers, every task that acts for one, and who waits for the f
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from bridge import actions, events
-from bridge.actions import Action, Answer
+from bridge import actions, events, modes
+from bridge.actions import Answer, Pbx, Spy
 from bridge.authority import Authority
 from bridge.calls import Picture
+from bridge.changing import Changing
 from bridge.channels import Channel, spied
 from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
 from bridge.happenings import MOVED, Adopted, Attached, TakenOver, WrongTarget
 from bridge.memory import SessionMemo, pack_session, unpack
-from bridge.model import WHISPER_LEG_PREFIX, Asker, CallerId
+from bridge.model import WHISPER_LEG_PREFIX, Asker, CallerId, Mode
 from bridge.reporting import Reporting
 from bridge.views import peers
 from bridge.whisper import (
@@ -36,22 +37,8 @@ log = logging.getLogger(__name__)
 FIRST_SIGN_TIMEOUT = 5.0
 """Seconds the PBX has to begin calling a phone, or to say that it cannot."""
 
-MOST_OTHERS = 4
-"""Others of a whisper that its leg remembers: in a conference one who stays is enough."""
-
 _UNCALLABLE = {"UNAVAILABLE": Reason.UNREGISTERED, actions.NO_DEVICE: Reason.UNKNOWN}
 """States of a device that cannot be called, and what they say of the phone."""
-
-
-class Pbx(Protocol):
-    """The link to a PBX."""
-
-    def send(self, action: Action) -> Coroutine[None, None, Answer]:
-        """Send an action, once; awaited, it gives the answer.
-
-        Awaiting raises LinkLost when the link is down or goes, and PbxUnavailable when the PBX
-        stays silent too long; whether the action was carried out is then unknown.
-        """
 
 
 class Whispering:
@@ -75,6 +62,7 @@ class Whispering:
         steady: Callable[[], float],
     ) -> None:
         self.book = Book()
+        self.changing = Changing(pbx, self.book, report, self._spawn, self._broken)
         self._pbx = pbx
         self._picture = picture
         self._authority = authority
@@ -96,7 +84,12 @@ class Whispering:
     def begin(self, session: Session, seconds: int) -> None:
         """Have the supervisor's phone called for this many seconds; the session is new."""
         # Nothing of it can be heard before this function ends: a fault here leaves no trace.
-        sent = self._pbx.send(self._action(session, seconds))
+        silenced = () if session.settled else modes.silenced(session.options, session.mode)
+        spy = Spy(session.target, session.options, silenced)
+        phone, memo = session.supervisor.endpoint, pack_session(session.memo())
+        sent = self._pbx.send(
+            actions.originate_spy(session.leg, phone, spy, session.caller_id, seconds, memo)
+        )
         self.book.open(session)
         self._first_signs[session.leg] = asyncio.get_running_loop().create_future()
         # Closed in this moment, the task would never come to await what was sent.
@@ -149,6 +142,7 @@ class Whispering:
         """The link is gone: whoever waits for a first sign need not wait on."""
         for session in self.book:
             self._wake(session)
+        self.changing.on_lost()
 
     def reconcile(self, items: Mapping[str, Listed]) -> None:
         """Take in what the PBX lists, by Uniqueid, after the picture has."""
@@ -157,35 +151,11 @@ class Whispering:
                 self._adopt(item)
         for session in self.book:
             self._reconcile(session, items.get(session.leg))
+        for session in self.book:
+            self._settle(session)
         self._set_timer()
 
     # What is done to a leg
-
-    def _action(self, session: Session, seconds: int) -> Action:
-        memo = SessionMemo(
-            target=session.target,
-            extension=session.extension.number,
-            supervisor=session.supervisor.number,
-            caller_name=session.caller_id.name,
-            caller_number=session.caller_id.number,
-            private=session.private,
-            until=round(self._wall() + seconds, 3),
-            others=tuple(sorted(session.others))[:MOST_OTHERS],
-            requested=round(session.requested, 3),
-            app=session.asker.app,
-            user=session.asker.user,
-            address=session.asker.address,
-            request=session.asker.request,
-        )
-        return actions.originate_whisper(
-            session.leg,
-            session.supervisor.endpoint,
-            session.target,
-            session.caller_id,
-            seconds,
-            pack_session(memo),
-            private=session.private,
-        )
 
     async def _originate(self, session: Session, sent: Coroutine[None, None, Answer]) -> None:
         try:
@@ -250,6 +220,10 @@ class Whispering:
             return
         self._tell(moved)
         self._set_timer()
+        if moved.state is State.ENDED:
+            self.changing.forget(moved.leg)
+        elif moved.state is not session.state:
+            self._settle(moved)
         if moved.state is not session.state:
             self._report_move(moved)
         if moved.verdict is not None and moved.state is not State.ENDED:
@@ -282,6 +256,9 @@ class Whispering:
         waiting = self._first_signs.pop(session.leg, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(session)
+
+    def _broken(self, session: Session) -> None:
+        self._condemn(session, Reason.FAILED)
 
     def _wrong_target(self, session: Session, attached_to: str) -> None:
         log.critical(
@@ -361,6 +338,9 @@ class Whispering:
             if waiting.target == uniqueid and not in_force:
                 self._condemn(waiting, Reason.TARGET_GONE)
 
+    def _on_key(self, event: events.KeyPressed) -> None:
+        self.changing.on_key(event)
+
     def _on_originated(self, event: events.Originated) -> None:
         session = self.book.get(event.uniqueid)
         if session is None:
@@ -408,11 +388,14 @@ class Whispering:
             extension=extension,
             supervisor=supervisor,
             caller_id=CallerId(memo.caller_name, memo.caller_number),
-            private=memo.private,
+            mode=memo.mode or (Mode.PRIVATE if memo.private else Mode.WHISPER),
+            options=memo.options or ("uqWES" if memo.private else "uqwES"),
             deadline=memo.until - self._wall() + self._steady() + DEADLINE_SLACK,
             others=frozenset(memo.others),
             asker=Asker(memo.app, memo.user, memo.address, memo.request),
             requested=memo.requested,
+            until=memo.until,
+            settled=False,
             state=State.ANSWERED if answered else State.RINGING,
         )
         self.book.adopt(session)
@@ -437,6 +420,17 @@ class Whispering:
         if target is not None:
             self._check_others(session, target)
             self._uphold(session, target)
+
+    def _settle(self, session: Session) -> None:
+        """See to the mode of a session; one with keys is heard of only once it is attached.
+
+        That it tells of a key is proof that no other key will go unnoticed.
+        """
+        attached = session.state is State.ATTACHED
+        if attached and session.is_live and modes.has_keys(session.options):
+            session = self.book.change(session, session.mode, settled=False)
+        if not session.settled:
+            self._spawn(self.changing.settle(session.leg))
 
     def _reconcile_missing(self, session: Session) -> None:
         if session.state is State.REQUESTED:
@@ -466,5 +460,6 @@ _REACTIONS: dict[type, Callable[[Whispering, Any], None]] = {
     events.SpyStarted: Whispering._on_spy_started,
     events.SpyStopped: Whispering._on_spy_stopped,
     events.HungUp: Whispering._on_hung_up,
+    events.KeyPressed: Whispering._on_key,
     events.Originated: Whispering._on_originated,
 }

@@ -21,8 +21,9 @@ RINGS: Final = (
     (
         "rules",
         (
-            *("channels", "calls", "views", "whisper", "happenings", "health", "addresses"),
+            *("channels", "calls", "views", "modes", "whisper", "happenings", "health"),
             *(
+                "addresses",
                 "limits",
                 "directory",
                 "authority",
@@ -38,6 +39,7 @@ RINGS: Final = (
         "service",
         (
             "whispering",
+            "changing",
             "remembering",
             "following",
             "reporting",

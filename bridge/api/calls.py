@@ -11,6 +11,7 @@ from bridge.api.attempts import Attempt
 from bridge.api.routes import UAPI_ERRORS, Route
 from bridge.api.site import SITE
 from bridge.errors import (
+    ActionConflict,
     ActionForbidden,
     CallerIdInvalid,
     ExtensionInvalid,
@@ -61,7 +62,7 @@ async def get_call(request: web.Request) -> web.Response:
 
 
 async def act_on_call(request: web.Request) -> web.Response:
-    """Do something with a call: whisper."""
+    """Do something with a call: whisper, listen, barge in."""
     site = request.app[SITE]
     with Attempt(request) as attempt:
         principal = attempt.by(principal_of(request))
@@ -95,9 +96,10 @@ CALL_ROUTES: Final = (
         act_on_call,
         Operation(
             name="actOnPhoneCall",
-            summary="Whisper to a party of a call",
-            description="The same request again, while the phone rings or the whisper is in force, "
-            "is the same whisper.",
+            summary="Whisper to a party of a call, listen to it, or barge in",
+            description="The same request again, while the phone rings or the supervisor takes "
+            "part, rings nothing; one for another action or another `private` changes what goes on "
+            "in place, where the PBX can do that.",
             path=uapi.CallPath,
             body=uapi.WhisperAction,
             replies=(
@@ -107,7 +109,7 @@ CALL_ROUTES: Final = (
             errors=(
                 *_OF_PATH,
                 *(RequestInvalid, TimeoutInvalid, CallerIdInvalid, PhoneCallInvalid, ViewInvalid),
-                *(PrivateInvalid, SendCallToInvalid, NotImplementedYet),
+                *(PrivateInvalid, SendCallToInvalid, ActionConflict, NotImplementedYet),
             ),
             form=UAPI_ERRORS,
         ),

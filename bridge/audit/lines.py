@@ -29,7 +29,7 @@ from bridge.happenings import (
     Unlinked,
     WrongTarget,
 )
-from bridge.model import NOBODY, Asker
+from bridge.model import NOBODY, Asker, Mode
 from bridge.whisper import Session
 
 Line = dict[str, Any]
@@ -230,13 +230,13 @@ def _asker(asker: Asker) -> Line:
 def _who(session: Session) -> Line:
     return {
         **_asker(session.asker),
-        "action": "Whisper",
+        "action": session.mode.action,
         "call": session.call_id,
         "leg": session.leg,
         "supervisor": session.supervisor.number,
         "extension": session.extension.number,
         "target": session.target,
-        "private": session.private,
+        "private": session.mode is Mode.PRIVATE,
     }
 
 

@@ -136,7 +136,8 @@ async def _pbx(settings: Settings, directory: Directory | None) -> list[Finding]
     try:
         async with linked(settings) as (link, probe):
             extensions = directory.extensions() if directory else ()
-            return [_privacy(settings), *await check_pbx(link, probe, extensions, where)]
+            found = await check_pbx(link, probe, extensions, where, keys=settings.follow_keys)
+            return [_privacy(settings), *found]
     except NoLink as trouble:
         return [_no_link(str(trouble))]
     except MISTAKES as mistake:

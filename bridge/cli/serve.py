@@ -85,7 +85,12 @@ async def _run(
     audit: Recorder,
 ) -> None:
     metrics = Metrics()
-    link = Link(address_of(settings), silence=settings.ami_silence, on_answer=metrics.answered)
+    link = Link(
+        address_of(settings),
+        keys=settings.follow_keys,
+        silence=settings.ami_silence,
+        on_answer=metrics.answered,
+    )
     health = Health(link, time.time())
     service = Service(directory, link, _rules(settings), listeners=[audit, health, metrics])
     metrics.watch(service, link, audit)
@@ -132,7 +137,12 @@ def _parts(
 
 
 def _rules(settings: Settings) -> Rules:
-    return Rules(settings.pbx_name, settings.max_whispers_per_view, settings.follow_target)
+    return Rules(
+        pbx_name=settings.pbx_name,
+        max_whispers_per_view=settings.max_whispers_per_view,
+        follow_target=settings.follow_target,
+        follow_keys=settings.follow_keys,
+    )
 
 
 def address_of(settings: Settings) -> Address:

@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     """Supervisors who may whisper to one view at a time."""
     follow_target: bool = False
     """Whether a whisper goes on when its target comes to talk to somebody else."""
+    follow_keys: bool = False
+    """Whether who may barge in can change his mind by keys and by request (AMI: read = dtmf)."""
 
     @field_validator("*", mode="before")
     @classmethod

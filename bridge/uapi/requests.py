@@ -5,7 +5,7 @@ Source: Whisper specification, Request Payload and Failure.
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Final, Generic, Literal, NamedTuple, NoReturn, TypeVar, get_args
+from typing import Annotated, Final, Generic, Literal, NamedTuple, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -23,7 +23,7 @@ from bridge.errors import (
     TimeoutInvalid,
     ViewInvalid,
 )
-from bridge.model import CallerId
+from bridge.model import PERMISSIONS, CallerId, Mode, Permission
 from bridge.uapi.types import (
     CallerIdText,
     ExtensionNumber,
@@ -38,8 +38,10 @@ from bridge.uapi.types import (
 
 T = TypeVar("T")
 
-Action = Literal["Whisper"]
-_ACTIONS: Final = frozenset(get_args(Action))
+Action = Literal["Whisper", "Monitor", "BargeIn"]
+_MODES: Final[Mapping[str, Mode]] = {
+    mode.action: mode for mode in (Mode.WHISPER, Mode.LISTEN, Mode.BARGE)
+}
 
 # AMI takes the time in milliseconds, as a signed number of 32 bits.
 LONGEST_WAIT: Final = (2**31 - 1) // 1000
@@ -58,7 +60,10 @@ _EXAMPLE: Final[JsonDict] = {
 
 
 class WhisperAction(BaseModel):
-    """Whisper to a party of a phone call (Whisper specification, Request Payload)."""
+    """Whisper to a party of a phone call, listen to it, or barge in.
+
+    Source: Whisper specification, Request Payload; UnifiedAPI, monitor and barge in.
+    """
 
     model_config = ConfigDict(
         title="PhoneCallAction",
@@ -68,21 +73,24 @@ class WhisperAction(BaseModel):
         json_schema_extra={"examples": [_EXAMPLE]},
     )
 
-    action: Action = Field(description="What to do with the call.")
+    action: Action = Field(
+        description="Whisper: the extension in the path hears the one of sendCallTo, the others do "
+        "not. Monitor: nobody does. BargeIn: everybody does."
+    )
     send_call_to: ExtensionNumber = Field(
-        description="Number of the extension that will whisper: a phone terminal extension in "
+        description="Number of the extension that will take part: a phone terminal extension in "
         "the organization of the extension in the path; extended or short.",
         examples=["0003*024", "024"],
     )
     caller_id: CallerIdText | None = Field(
         default=None,
-        description="Caller name and number displayed to the extension that whispers. "
+        description="Caller name and number displayed to the extension of sendCallTo. "
         "Default: its own caller id.",
         examples=["Whisper To Me <42420042>"],
     )
     wait_for_pickup: Annotated[int, _SECONDS] = Field(
         default=25,
-        description="Seconds to wait until the extension that whispers picks up; then the call "
+        description="Seconds to wait until the extension of sendCallTo picks up; then the call "
         "is cancelled.",
         examples=["20", 20],
     )
@@ -91,7 +99,8 @@ class WhisperAction(BaseModel):
     )
     private: Flag = Field(
         default=False,
-        description="1: the extension that whispers does not hear the conversation.",
+        description="1: the extension that whispers does not hear the conversation. Of Whisper "
+        "only.",
         examples=[0, "1"],
         json_schema_extra={"default": 0},
     )
@@ -122,22 +131,18 @@ _SEND_CALL_TO: Final = _field("send_call_to", extension_number, SendCallToInvali
 
 
 class WhisperForm:
-    """The fields of a whisper request, each checked when it is read.
+    """The fields of a request to whisper, monitor or barge in, each checked when it is read.
 
     Between reading one field and the next the caller resolves the path against the live calls,
     so that of several faults the one reported is the first of the specification's table. JSON
     ``null`` counts as an absent field.
     """
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_mode", "action")
 
-    def __init__(self, fields: Mapping[str, object]) -> None:
-        self._fields = fields
-
-    @property
-    def action(self) -> str:
-        """What to do with the call."""
-        return self.written("action")
+    def __init__(self, action: str, fields: Mapping[str, object]) -> None:
+        self.action, self._fields = action, fields
+        self._mode = _MODES[action]
 
     def written(self, alias: str) -> str:
         """A field as the client wrote it, right or wrong, for the audit; cut to 64 characters."""
@@ -159,9 +164,15 @@ class WhisperForm:
         return self._read(_VIEW_ID)
 
     @property
-    def private(self) -> bool:
-        """Whether the supervisor hears nothing of the conversation; raises PrivateInvalid."""
-        return self._read(_PRIVATE)
+    def permission(self) -> Permission:
+        """What the directory must allow for it."""
+        return PERMISSIONS[self._mode]
+
+    @property
+    def mode(self) -> Mode:
+        """How the supervisor is to take part; raises PrivateInvalid, for a whisper only."""
+        mode = self._mode
+        return Mode.PRIVATE if mode is Mode.WHISPER and self._read(_PRIVATE) else mode
 
     @property
     def send_call_to(self) -> str:
@@ -182,16 +193,16 @@ def parse_action(body: bytes) -> WhisperForm:
     """Read the body of a PUT.
 
     Takes UTF-8 JSON (RFC 8259): an object with a string ``action``; unknown fields are ignored.
-    Returns the form of a whisper, its fields still to be read. Raises RequestInvalid when the
+    Returns the form of an action, its fields still to be read. Raises RequestInvalid when the
     body is none of that or says a thing twice, NotImplementedYet for any other action.
     """
     fields = _json_object(body)
     action = fields.get("action")
     if not isinstance(action, str):
         raise RequestInvalid
-    if action not in _ACTIONS:
+    if action not in _MODES:
         raise NotImplementedYet
-    return WhisperForm(fields)
+    return WhisperForm(action, fields)
 
 
 def parse_call_id(text: str) -> str:

@@ -55,7 +55,7 @@ async def test_a_whisper_is_asked_for_with_little_work(house: House) -> None:
         sys.setprofile(None)
     assert answer.status == 202
     assert way.under_way is False
-    assert {"TokenBook.verify", "originate_whisper"} <= set(way.calls)
+    assert {"TokenBook.verify", "originate_spy"} <= set(way.calls)
     assert not [name for name in way.calls if name.rpartition(".")[2] in WAITS], "it waits"
     most = Counter(way.calls).most_common(12)
     assert len(way.calls) <= MOST_CALLS, f"{len(way.calls)} calls; the most frequent: {most}"

@@ -26,7 +26,7 @@ from bridge.happenings import (
     Unlinked,
     WrongTarget,
 )
-from bridge.model import NOBODY, Asker, CallerId
+from bridge.model import NOBODY, Asker, CallerId, Mode
 from bridge.whisper import Reason, Session, State
 from tests.support.directory import AGENT, SUPERVISOR
 from tests.support.scene import EPOCH
@@ -43,7 +43,8 @@ def session(**changes: Any) -> Session:
         "extension": AGENT,
         "supervisor": SUPERVISOR,
         "caller_id": CallerId("Whisper", "42420042"),
-        "private": False,
+        "mode": Mode.WHISPER,
+        "options": "uqwES",
         "deadline": None,
         "asker": WHO,
         "requested": EPOCH,

@@ -2,9 +2,9 @@
 
 import socket
 
-from bridge.actions import originate_whisper
+from bridge.actions import Spy, originate_spy
 from bridge.memory import SessionMemo, pack_session
-from bridge.model import CallerId
+from bridge.model import CallerId, Mode
 
 SECRET = "bench-only"
 ENDPOINT = "PJSIP/bench"
@@ -60,9 +60,10 @@ def _headers(target: str) -> str:
         user="12",
         address="127.0.0.1",
         request="0123456789abcdef",
+        mode=Mode.WHISPER,
+        options="uqwES",
     )
-    action = originate_whisper(
-        "", ENDPOINT, target, CALLER_ID, SECONDS, pack_session(memo), private=False
-    )
+    spy = Spy(target, memo.options)
+    action = originate_spy("", ENDPOINT, spy, CALLER_ID, SECONDS, pack_session(memo))
     headers = (item for item in action.headers.items() if item[0] != "ChannelId")
     return "".join(f"{name}: {value}\r\n" for name, value in headers)

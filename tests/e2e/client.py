@@ -10,6 +10,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from bridge.model import Mode
+
 PATIENCE = 3.0
 """Seconds in which what was done on the phones shows in the API, on a busy machine."""
 
@@ -95,6 +97,19 @@ def whisper(**fields: object) -> Json:
     """The body of a PUT: 0003*024 whispers to view 01, or as the fields say; None drops one."""
     asked = {"action": "Whisper", "sendCallTo": "0003*024", "phoneCallViewId": "01", **fields}
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def action(mode: Mode) -> Json:
+    """What a PUT says of a mode."""
+    actions = {Mode.LISTEN: "Monitor", Mode.BARGE: "BargeIn"}
+    if mode in actions:
+        return {"action": actions[mode]}
+    return {"action": "Whisper", "private": int(mode is Mode.PRIVATE)}
+
+
+def in_mode(mode: Mode, **fields: object) -> Json:
+    """The body of a PUT by which the supervisor takes part in a mode, or comes to do so."""
+    return whisper(**action(mode), **fields)
 
 
 def views(answer: Answer) -> dict[str, Json]:

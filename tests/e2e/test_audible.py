@@ -6,20 +6,22 @@ import pytest
 
 from bridge.lab import proof, tones
 from bridge.lab.phone import Phone
+from bridge.model import Mode
+from tests.support.modes import HEARS
 
-from .client import Api, views, whisper
+from .client import Api, in_mode, views, whisper
 from .stage import Call, Stage, a_call, heard, level
 
 pytestmark = pytest.mark.pbx
 
 
-@pytest.mark.parametrize("private", [0, 1], ids=["whisper", "private"])
-async def test_the_agent_hears_the_supervisor_and_the_customer_does_not(
-    api: Api, call: Call, supervisor: Phone, private: int
+@pytest.mark.parametrize("mode", Mode)
+async def test_everybody_hears_whom_he_should(
+    api: Api, call: Call, supervisor: Phone, mode: Mode
 ) -> None:
-    await api.put(call.path, whisper(private=private))
-    await api.until(call.path, lambda a: "02" in views(a), "the whisper in force")
-    hears = proof.expected(private=bool(private))
+    assert (await api.put(call.path, in_mode(mode))).status == 202
+    await api.until(call.path, lambda a: "02" in views(a), "the supervisor takes part")
+    hears = HEARS[mode]
     table = await heard(
         agent=(call.callee, hears["agent"]),
         customer=(call.caller, hears["customer"]),

@@ -131,6 +131,7 @@ async def test_a_pbx_with_everything_a_whisper_needs(known: Operator) -> None:
             "rights": "ok",
             "events": "ok",
             "ChanSpy": "ok",
+            "volume": "ok",
             "Asterisk": "warning",
             "clock": "ok",
             "extensions": "ok",
@@ -185,11 +186,16 @@ async def test_rights_that_are_too_few_or_too_many(
 
 
 @pytest.mark.parametrize(
-    ("module", "exit_code", "verdict"),
-    [("app_chanspy", 1, "failure"), ("func_module", 0, "unknown")],
+    ("module", "exit_code", "subject", "verdict"),
+    [
+        ("app_chanspy", 1, "ChanSpy", "failure"),
+        ("func_volume", 0, "volume", "warning"),
+        ("app_senddtmf", 1, "keys", "failure"),
+        ("func_module", 0, "ChanSpy", "unknown"),
+    ],
 )
 async def test_a_module_that_is_not_loaded(
-    known: Operator, tmp_path: Path, module: str, exit_code: int, verdict: str
+    known: Operator, tmp_path: Path, module: str, exit_code: int, subject: str, verdict: str
 ) -> None:
     build = await packages.asterisk("22", print)
     async with await Asterisk.start(build, tmp_path, bridge_secret="another-secret") as pbx:
@@ -199,10 +205,11 @@ async def test_a_module_that_is_not_loaded(
         known.settings |= {
             "BRIDGE_AMI_PORT": str(pbx.ami_port),
             "BRIDGE_AMI_SECRET": "another-secret",
+            "BRIDGE_FOLLOW_KEYS": "true",
         }
         code, found = await known.finds()
-    assert (code, found["ChanSpy"]["verdict"]) == (exit_code, verdict)
-    assert found["ChanSpy"]["remedy"] == f"in modules.conf: load = {module}.so"
+    assert (code, found[subject]["verdict"]) == (exit_code, verdict)
+    assert found[subject]["remedy"] == f"in modules.conf: load = {module}.so"
 
 
 async def test_nobody_there(known: Operator) -> None:

@@ -5,10 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
+from bridge.lab import proof
 from bridge.lab.phone import Phone
+from bridge.model import Mode
+from tests.support.modes import HEARS
 
-from .client import PATHS, PATIENCE, Api, views, whisper
-from .stage import STRANGER, Call, Stage
+from .client import PATHS, PATIENCE, Api, in_mode, views, whisper
+from .stage import STRANGER, Call, Stage, heard
 
 pytestmark = pytest.mark.pbx
 
@@ -151,13 +154,24 @@ async def test_the_same_whisper_from_several_clients_at_once_rings_once(
     assert rings(ringing, mark) == len(stage.rung(seen)) == 1
 
 
-async def test_the_same_whisper_with_another_privacy_is_refused(
+async def test_asked_for_in_another_way_while_it_rings_it_is_the_same_leg(
     stage: Stage, api: Api, call: Call, ringing: Phone
 ) -> None:
-    await api.put(call.path, whisper(sendCallTo="0003*025", private=1))
-    answer = await api.put(call.path, whisper(sendCallTo="0003*025", private=0))
-    assert answer.refusal == (400, "pc_private_invalid")
-    assert len(await stage.whisper_legs()) == 1
+    mark, seen = ringing.events.mark(), stage.observer.events.mark()
+    for mode in (Mode.WHISPER, Mode.PRIVATE, Mode.LISTEN):
+        answer = await api.put(call.path, in_mode(mode, sendCallTo="0003*025"))
+        assert answer.status == 202
+    await ringing.incoming(since=mark)
+    await ringing.pick_up()
+    await api.until(call.path, lambda a: "02" in views(a), "the supervisor takes part")
+    assert rings(ringing, mark) == len(stage.rung(seen)) == 1
+    hears = HEARS[Mode.LISTEN]
+    table = await heard(
+        agent=(call.callee, hears["agent"]),
+        customer=(call.caller, hears["customer"]),
+        supervisor=(ringing, hears["supervisor"]),
+    )
+    assert proof.is_right(table), proof.render(table)
 
 
 async def test_every_way_to_write_the_path_names_the_same_whisper(

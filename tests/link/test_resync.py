@@ -121,8 +121,6 @@ async def test_a_call_and_its_whisper_are_what_they_were(
     after = await gap.over(call.path)
     assert after.body == before.body
     assert (await gap.api.put(call.path, asked)).status == 202
-    other = await gap.api.put(call.path, whisper(callerId=CALLER_ID, private=0))
-    assert other.refusal == (400, "pc_private_invalid")
     assert await stage.whisper_legs() == legs
     assert rung(supervisor, mark) == 1
     assert (await supervisor.incoming(since=mark)).name == NAME

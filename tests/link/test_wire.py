@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge import actions, events
-from bridge.actions import Action
+from bridge.actions import Action, Spy
 from bridge.ami import MAX_MESSAGE, Link
 from bridge.errors import LinkLost
 from bridge.events import Event, HungUp, Originated, Seen
@@ -342,14 +342,13 @@ def a_whisper(**changes: str) -> Action:
     """An Originate with some values of it changed."""
     values = {"leg": "whisper-1", "endpoint": "PJSIP/0003*024", "target": "1.1", "memo": "e30"}
     values |= {"name": "Zoë", "number": "024"} | changes
-    return actions.originate_whisper(
+    return actions.originate_spy(
         values["leg"],
         values["endpoint"],
-        values["target"],
+        Spy(values["target"], "uqwES"),
         CallerId(values["name"], values["number"]),
         30,
         values["memo"],
-        private=False,
     )
 
 

@@ -29,7 +29,7 @@ from bridge.happenings import (
 )
 from bridge.metrics import Metrics
 from bridge.metrics.meters import MOST_ATTEMPTS
-from bridge.model import Asker, CallerId
+from bridge.model import Asker, CallerId, Mode
 from bridge.service import Service
 from bridge.whisper import Reason, Session
 from tests.support.directory import AGENT, DIRECTORY, SUPERVISOR
@@ -46,7 +46,8 @@ SESSION = Session(
     extension=AGENT,
     supervisor=SUPERVISOR,
     caller_id=CallerId("", "42420042"),
-    private=False,
+    mode=Mode.WHISPER,
+    options="uqwES",
     deadline=None,
     asker=ASKER,
 )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import actions
+from bridge.actions import Spy
 from bridge.lab import packages, tones
 from bridge.lab.asterisk import PHONE_PASSWORD, Asterisk
 from bridge.lab.observer import Message, Observer
@@ -144,8 +145,8 @@ class Stage:
         """Ask for a whisper exactly as the bridge does."""
         target = (await self.leg(number))["Uniqueid"]
         self.tap.send(
-            actions.originate_whisper(
-                leg, f"PJSIP/{supervisor}", target, DISPLAY, 20, "recorded", private=False
+            actions.originate_spy(
+                leg, f"PJSIP/{supervisor}", Spy(target, "uqwES"), DISPLAY, 20, "recorded"
             ).headers
         )
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ _SCANNED = 0.25
 class Cast:
     """The phones of one cast by role, its clients of the API, and what was noted of the scenario.
 
-    ``following`` is a client of a bridge whose whispers follow their targets.
+    ``following`` is a client of a bridge that follows targets and keys. ``barged`` says that the
+    customer may hear a supervisor.
 
     All pick up by themselves until told otherwise with ``manual``.
     """
@@ -56,8 +57,10 @@ class Cast:
     following: Api
     observer: Observer
     log: Path
+    log_of_follower: Path
     notes: list[str] = field(default_factory=list)
     tap: Tap | None = None
+    barged: bool = False
     _before: dict[Path, float] = field(default_factory=dict)
     _logged: int = 0
 
@@ -83,7 +86,7 @@ class Cast:
 
     async def enter(self) -> None:
         """Begin a scenario: nothing noted, and every recording as long as it is now."""
-        self.notes = []
+        self.notes, self.barged = [], False
         self._before = {
             file: tones.length(file) for phone in self.phones.values() for file in phone.recordings
         }
@@ -113,6 +116,17 @@ class Cast:
         with self.log.open("rb") as file:
             file.seek(self._logged)
             return file.read().decode(errors="replace")
+
+    @contextlib.contextmanager
+    def asking_the_follower(self) -> Iterator[None]:
+        """Ask the bridge that follows targets and keys, and look at what it shows."""
+        plain = self.api, self.log, self._logged
+        self.api, self.log = self.following, self.log_of_follower
+        self._logged = self.log.stat().st_size
+        try:
+            yield
+        finally:
+            self.api, self.log, self._logged = plain
 
     # Phones
 
@@ -238,7 +252,6 @@ class Cast:
         *,
         call: Json | None = None,
         view: str = "",
-        api: Api | None = None,
         **fields: Any,
     ) -> Answer:
         """PUT a whisper on the call of an extension, to the view of it unless another is named."""
@@ -249,7 +262,7 @@ class Cast:
             "phoneCallViewId": view or self._view(call, to),
             **fields,
         }
-        return await (api or self.api).put(f"{self._path(to)}/{call['id']}", body)
+        return await self.api.put(f"{self._path(to)}/{call['id']}", body)
 
     async def whisper(self, by: str = "supervisor", to: str = "agent", **fields: Any) -> Answer:
         """Ask for a whisper and wait until it is in force."""
@@ -353,7 +366,7 @@ async def playing(cast: Cast) -> AsyncIterator[None]:
     await cast.enter()
     try:
         yield
-        for outsider in ("customer", "stranger"):
+        for outsider in ("stranger",) if cast.barged else ("customer", "stranger"):
             await cast.never_heard(outsider, "supervisor", "deputy")
     finally:
         await cast.clear()

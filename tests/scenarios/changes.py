@@ -140,8 +140,7 @@ async def blind_by_customer(cast: Cast) -> None:
 async def kept(cast: Cast) -> None:
     await cast.dial("customer", "agent")
     await cast.call_of()
-    cast.api, plain = cast.following, cast.api
-    try:
+    with cast.asking_the_follower():
         await cast.whisper()
         await cast.expect("before", [IN, WHISPER])
         await cast.hears("before", **WHISPERED)
@@ -149,8 +148,6 @@ async def kept(cast: Cast) -> None:
         first, second = WITH_COLLEAGUE
         await cast.expect("after", [first, WHISPER, second])
         await cast.hears("after", colleague="agent", **_kept_sound(cast))
-    finally:
-        cast.api = plain
 
 
 def _kept_sound(cast: Cast) -> dict[str, str]:

@@ -137,6 +137,7 @@ client_id = "lab-app"
 client_secret_hash = "@HASH@"
 user = "1"
 reach = "organization"
+actions = ["list", "whisper", "monitor", "barge", "hangup"]
 """
 
 _USERS = """
@@ -153,6 +154,7 @@ client_id = "cast-{cast}"
 client_secret_hash = "@HASH@"
 user = "{cast}1"
 reach = "organization"
+actions = ["list", "whisper", "monitor", "barge", "hangup"]
 """
 
 _EXTENSION = """

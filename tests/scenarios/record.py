@@ -1,26 +1,28 @@
-"""Records what every row looks like on the AMI to the bridge's own user (``read = call``).
+"""Records what every row looks like on the AMI to a user with ``read = call,dtmf``.
 
-``python -m tests.scenarios.record 16-sip`` plays every row in that world and writes what the PBX
-told into ``recordings/16-sip`` beside this file: the raw messages with LF for CR LF, and between
-them ``# = MOMENT: CALLS`` where the API showed these calls and the PBX had nothing more to say.
+``python -m tests.scenarios.record 16-sip`` plays every row in that world, or those that are named
+after it, and writes what the PBX told into ``recordings/16-sip`` beside this file: the raw messages
+with LF for CR LF, and between them ``# = MOMENT: CALLS`` where the API showed these calls and the
+PBX had nothing more to say.
 """
 
 import asyncio
 import re
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from bridge import events
 from tests.recordings.record import Tap
 
-from . import changes, plain, routes, whispers
+from . import changes, modes, plain, routes, whispers
 from .cast import Cast, playing
 from .pbx import CASTS, KINDS, Kind
 from .world import SCENES, a_world
 
 FOLDER = Path(__file__).with_name("recordings")
-MODULES = (changes, plain, routes, whispers)
+MODULES = (changes, modes, plain, routes, whispers)
 """Where the scenarios are."""
 
 
@@ -30,14 +32,14 @@ def file_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", keys.lower()).strip("-")[:60].strip("-") + ".txt"
 
 
-async def record(kind: Kind) -> None:
-    """Play every row with one cast, one after the other, and write the recordings."""
+async def record(kind: Kind, names: Collection[str]) -> None:
+    """Play rows with one cast, one after the other, and write the recordings."""
     folder = FOLDER / str(kind)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="whisper-rec-") as run_dir:
         async with a_world(kind, Path(run_dir), CASTS[:1]) as world:
             (cast,) = world.casts
-            for name in SCENES:
+            for name in names:
                 text = await _played(name, cast, world.pbx.ami_port, world.secret)
                 (folder / file_of(name)).write_text(text, encoding="utf-8")
                 print(f"{name}: {len(text) // 1024} KB", flush=True)
@@ -45,7 +47,7 @@ async def record(kind: Kind) -> None:
 
 async def _played(name: str, cast: Cast, port: int, secret: str) -> str:
     cast.tap = Tap(*await asyncio.open_connection("127.0.0.1", port))
-    cast.tap.send({"Action": "Login", "Username": "whisper-bridge", "Secret": secret})
+    cast.tap.send({"Action": "Login", "Username": "whisper-bridge-keys", "Secret": secret})
     try:
         async with playing(cast):
             await SCENES[name](cast)
@@ -64,4 +66,4 @@ def _matters(text: str) -> bool:
 
 if __name__ == "__main__":
     (_kind,) = (kind for kind in KINDS if str(kind) == sys.argv[1])
-    asyncio.run(record(_kind))
+    asyncio.run(record(_kind, sys.argv[2:] or SCENES))

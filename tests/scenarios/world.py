@@ -103,7 +103,9 @@ async def _server(pbx: Asterisk, run_dir: Path, secret: str, *, follow: bool) ->
         ami_secret=secret,
         directory=run_dir / "directory.toml",
         BRIDGE_STATE_DIR=str(run_dir / "state"),
+        BRIDGE_AMI_USERNAME="whisper-bridge-keys" if follow else "whisper-bridge",
         BRIDGE_FOLLOW_TARGET=str(follow).lower(),
+        BRIDGE_FOLLOW_KEYS=str(follow).lower(),
     )
 
 
@@ -149,4 +151,5 @@ async def _cast(
         following=Api(http, follower.url, token),
         observer=observer,
         log=server.log,
+        log_of_follower=follower.log,
     )

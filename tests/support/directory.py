@@ -83,6 +83,13 @@ reach = "system"
 """
 
 DIRECTORY = Directory.parse(TEXT)
+EVERY_ACTION = Directory.parse(
+    TEXT.replace(
+        'client_id = "lab-app"',
+        'client_id = "lab-app"\nactions = ["list", "whisper", "monitor", "barge", "hangup"]',
+    )
+)
+"""The same with an app that may do everything."""
 
 
 def extension(number: str) -> Extension:

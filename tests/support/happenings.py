@@ -105,6 +105,11 @@ def lets_go(spyer: Snapshot) -> Event:
     return events.SpyStopped(spyer)
 
 
+def presses(spyer: Snapshot, digit: str) -> Event:
+    """A key of a channel's phone was taken."""
+    return events.KeyPressed(spyer, digit)
+
+
 def originated(uniqueid: str, *, success: bool) -> Event:
     """What became of an asynchronous Originate."""
     return events.Originated("", uniqueid, success)

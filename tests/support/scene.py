@@ -13,7 +13,7 @@ from bridge.happenings import Ended, Happening
 from bridge.model import Extension, PhoneCall, Principal
 from bridge.service import Rules, Service
 from bridge.whisper import Reason, Session
-from tests.support.directory import AGENT, DIRECTORY, principal
+from tests.support.directory import AGENT, DIRECTORY
 from tests.support.happenings import RINGING, UP, leg, listed, seen, spies, talk
 from tests.support.pbx import FakePbx
 from tests.support.picture import check
@@ -44,13 +44,13 @@ def form(**changes: object) -> uapi.WhisperForm:
 class Scene:
     """A service whose picture is complete; nobody talks yet."""
 
-    def __init__(self, rules: Rules = LAB) -> None:
+    def __init__(self, rules: Rules = LAB, directory: Directory = DIRECTORY) -> None:
         loop = asyncio.get_running_loop()
         self.began = loop.time()
         self.pbx = FakePbx()
         self.told: list[Happening] = []
         self.service = Service(
-            DIRECTORY,
+            directory,
             self.pbx,
             rules,
             listeners=[lambda happening, _: self.told.append(happening)],
@@ -58,6 +58,7 @@ class Scene:
             steady=loop.time,
         )
         self.service.on_restored([], [])
+        self._asks = self.principal()
 
     # What happens
 
@@ -103,7 +104,7 @@ class Scene:
         **changes: object,
     ) -> PhoneCall | None:
         """Ask for the whisper of the specification's example, with these fields changed."""
-        asking, directory = who or principal(), self.service.directory
+        asking, directory = who or self._asks, self.service.directory
         if extensions is None:
             extensions = directory.resolve(asking, "@owner", AGENT.number)
         return await self.service.whisper(asking, extensions, call_id, form(**changes))
@@ -168,9 +169,9 @@ class Asked:
 
 
 @asynccontextmanager
-async def scene(rules: Rules = LAB) -> AsyncIterator[Scene]:
+async def scene(rules: Rules = LAB, directory: Directory = DIRECTORY) -> AsyncIterator[Scene]:
     """A service that is closed at the end."""
-    new = Scene(rules)
+    new = Scene(rules, directory)
     try:
         yield new
     finally:

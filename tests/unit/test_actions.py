@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import actions
-from bridge.actions import Action
+from bridge.actions import Action, Direction, Spy
 from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
 from bridge.model import CallerId
 
@@ -22,33 +22,34 @@ def whisper(
     target: str = "1795402445.443",
     caller_id: CallerId = CALLER_ID,
     memo: str = "bWVtbw==",
-    private: bool = False,
+    silenced: tuple[Direction, ...] = (),
 ) -> Action:
-    return actions.originate_whisper(leg, endpoint, target, caller_id, 20, memo, private=private)
+    spy = Spy(target, "uqwES", silenced)
+    return actions.originate_spy(leg, endpoint, spy, caller_id, 20, memo)
 
 
-@pytest.mark.parametrize(("private", "mode"), [(False, "w"), (True, "W")])
-def test_a_whisper(private: bool, mode: str) -> None:
-    asked = whisper(private=private)
+@pytest.mark.parametrize(
+    ("silenced", "more"),
+    [
+        ((), ""),
+        ((Direction.FROM_PHONE,), ",VOLUME(RX)=-32767"),
+        ((Direction.TO_PHONE,), ",VOLUME(TX)=-32767"),
+    ],
+)
+def test_a_spy(silenced: tuple[Direction, ...], more: str) -> None:
+    asked = whisper(silenced=silenced)
     assert asked.headers == {
         "Action": "Originate",
         "Channel": "PJSIP/0003*024",
         "Application": "ChanSpy",
-        "Data": f"1795402445.443,uq{mode}ES",
+        "Data": "1795402445.443,uqwES",
         "CallerID": "Whisper To Me <42420042>",
         "Timeout": "20000",
         "ChannelId": "whisper-1",
-        "Variable": f"{SESSION_VARIABLE}=bWVtbw==",
+        "Variable": f"{SESSION_VARIABLE}=bWVtbw=={more}",
         "Async": "true",
     }
     assert (asked.name, asked.complete) == ("Originate", None)
-
-
-@pytest.mark.parametrize("private", [False, True])
-def test_a_whisper_is_bound_to_its_target_and_takes_no_keys(private: bool) -> None:
-    options = whisper(private=private).headers["Data"].partition(",")[2]
-    assert {"u", "E", "S"} <= set(options)
-    assert not {"d", "X", "B", "o", "n"} & set(options)
 
 
 def test_a_caller_without_a_name_is_a_number() -> None:
@@ -66,6 +67,36 @@ def test_a_caller_without_a_name_is_a_number() -> None:
         (
             actions.remember("1.2", "bWVtbw=="),
             {"Action": "Setvar", "Channel": "1.2", "Variable": LEG_VARIABLE, "Value": "bWVtbw=="},
+            None,
+        ),
+        (
+            actions.remember_session("whisper-1", "bWVtbw=="),
+            {
+                "Action": "Setvar",
+                "Channel": "whisper-1",
+                "Variable": SESSION_VARIABLE,
+                "Value": "bWVtbw==",
+            },
+            None,
+        ),
+        (
+            actions.set_volume("whisper-1", Direction.TO_PHONE, loud=True),
+            {"Action": "Setvar", "Channel": "whisper-1", "Variable": "VOLUME(TX)", "Value": "0"},
+            None,
+        ),
+        (
+            actions.set_volume("whisper-1", Direction.FROM_PHONE, loud=False),
+            {
+                "Action": "Setvar",
+                "Channel": "whisper-1",
+                "Variable": "VOLUME(RX)",
+                "Value": "-32767",
+            },
+            None,
+        ),
+        (
+            actions.press("whisper-1", "5"),
+            {"Action": "PlayDTMF", "Channel": "whisper-1", "Digit": "5", "Receive": "true"},
             None,
         ),
         (

@@ -106,6 +106,11 @@ PARKING = {**HOLDING, "BridgeType": "parking"}
         ("ChanSpyStop", {**channel("Spyer", OTHER), **channel("Spyee")}, events.SpyStopped(OTHER)),
         ("ChanSpyStop", channel("Spyer", OTHER), events.SpyStopped(OTHER)),
         (
+            "DTMFEnd",
+            {**channel(), "Digit": "6", "DurationMs": "120", "Direction": "Received"},
+            events.KeyPressed(SEEN, "6"),
+        ),
+        (
             "OriginateResponse",
             {"ActionID": "7", "Response": "Success", "Uniqueid": "whisper-1"},
             events.Originated("7", "whisper-1", True),
@@ -161,6 +166,9 @@ REQUIRED = [
     ("ChanSpyStart", {**channel("Spyer"), **channel("Spyee")}, "SpyeeUniqueid"),
     ("ChanSpyStart", {**channel("Spyer"), **channel("Spyee")}, "SpyerUniqueid"),
     ("ChanSpyStop", channel("Spyer"), "SpyerChannel"),
+    ("DTMFEnd", {**channel(), "Digit": "6", "Direction": "Received"}, "Digit"),
+    ("DTMFEnd", {**channel(), "Digit": "6", "Direction": "Received"}, "Direction"),
+    ("DTMFEnd", {**channel(), "Digit": "6", "Direction": "Received"}, "Uniqueid"),
 ]
 
 

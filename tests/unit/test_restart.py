@@ -141,13 +141,14 @@ class Written:
     def _take(self, action: Action) -> None:
         headers = action.headers
         if action.name == "Originate":
-            name, _, value = headers["Variable"].partition("=")
+            name, _, value = headers["Variable"].partition(",")[0].partition("=")
             assert name == SESSION_VARIABLE
             self.memos[headers["ChannelId"]] = ("", value)
         if action.name == "Setvar":
-            assert headers["Variable"] == LEG_VARIABLE
-            session = self.memos.get(headers["Channel"], ("", ""))[1]
-            self.memos[headers["Channel"]] = (headers["Value"], session)
+            leg, session = self.memos.get(headers["Channel"], ("", ""))
+            kept = {LEG_VARIABLE: leg, SESSION_VARIABLE: session}
+            kept[headers["Variable"]] = headers["Value"]
+            self.memos[headers["Channel"]] = (kept[LEG_VARIABLE], kept[SESSION_VARIABLE])
 
     def on(self, *listing: Listed) -> list[Listed]:
         """A list of channels with what is written on them."""

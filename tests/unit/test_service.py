@@ -22,7 +22,14 @@ from bridge.events import Snapshot
 from bridge.model import CallerId, Flow, Status
 from bridge.service import JOINING, Rules
 from bridge.versions import heard_in_silence
-from tests.support.directory import AGENT, COLLEAGUE, NEIGHBOUR, SUPERVISOR, principal
+from tests.support.directory import (
+    AGENT,
+    COLLEAGUE,
+    EVERY_ACTION,
+    NEIGHBOUR,
+    SUPERVISOR,
+    principal,
+)
 from tests.support.happenings import (
     UP,
     call,
@@ -73,14 +80,16 @@ async def test_the_example_of_the_specification() -> None:
         pytest.param(
             {"callerId": None}, "CallerID", "Supervisor 024 <0003*024>", id="own caller id"
         ),
-        pytest.param({"private": "1"}, "Data", "1.2,uqWES", id="private"),
+        pytest.param({"private": "1"}, "Data", "1.2,uqwES", id="private"),
+        pytest.param({"action": "Monitor"}, "Data", "1.2,uqwES", id="monitor"),
+        pytest.param({"action": "BargeIn"}, "Data", "1.2,uqBES", id="barge in"),
         pytest.param({"private": None}, "Data", "1.2,uqwES", id="not private by default"),
         pytest.param({"sendCallTo": "025"}, "Channel", "PJSIP/0003*025", id="short number"),
     ],
 )
 @in_virtual_time
 async def test_what_the_pbx_is_asked(changes: dict[str, Any], header: str, value: str) -> None:
-    async with scene() as now:
+    async with scene(directory=EVERY_ACTION) as now:
         asked = await now.requested(now.talk(), **changes)
         assert now.pbx.of("Originate")[0][header] == value
         now.feed(seen(asked.leg))
@@ -134,16 +143,6 @@ async def test_the_same_after_its_end_rings_again() -> None:
         await now.attached(call_id)
         assert now.views(call_id) == [("01", "7778888"), ("03", "0003*024")]
         assert len(now.pbx.of("Originate")) == 2
-
-
-@in_virtual_time
-async def test_the_same_with_another_value_of_private_is_refused() -> None:
-    async with scene() as now:
-        call_id = now.talk()
-        await now.ringing(call_id)
-        with pytest.raises(PrivateInvalid, match="under way with another value of private"):
-            await now.whisper(call_id, private=1)
-        assert len(now.pbx.of("Originate")) == 1
 
 
 @in_virtual_time

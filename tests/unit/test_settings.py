@@ -88,6 +88,7 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_PBX_NAME",
         "BRIDGE_MAX_WHISPERS_PER_VIEW",
         "BRIDGE_FOLLOW_TARGET",
+        "BRIDGE_FOLLOW_KEYS",
     }
 
 

@@ -20,10 +20,10 @@ from bridge.errors import (
     TimeoutInvalid,
     ViewInvalid,
 )
-from bridge.model import CallerId
+from bridge.model import CallerId, Mode
 from bridge.uapi import WhisperAction, WhisperForm, parse_action, parse_call_id
 
-PROPERTIES = ("wait_for_pickup", "caller_id", "view_id", "private", "send_call_to")
+PROPERTIES = ("wait_for_pickup", "caller_id", "view_id", "mode", "send_call_to")
 
 NOT_WHOLE_NUMBERS: tuple[object, ...] = (
     True,
@@ -71,14 +71,14 @@ def test_the_example_of_the_specification() -> None:
     assert form.wait_for_pickup == 20
     assert form.caller_id == CallerId("Whisper To Me", "42420042")
     assert form.view_id == "01"
-    assert form.private is False
+    assert form.mode is Mode.WHISPER
     assert form.send_call_to == "0003*024"
 
 
 @pytest.mark.parametrize("fields", [{}, {"waitForPickup": None, "callerId": None, "private": None}])
 def test_what_may_be_absent_has_its_default(fields: dict[str, object]) -> None:
     form = whisper(**fields)
-    assert (form.wait_for_pickup, form.caller_id, form.private) == (25, None, False)
+    assert (form.wait_for_pickup, form.caller_id, form.mode) == (25, None, Mode.WHISPER)
 
 
 @pytest.mark.parametrize("fields", [{}, {"phoneCallViewId": None, "sendCallTo": None}])
@@ -90,7 +90,7 @@ def test_what_is_required_may_not_be_absent(fields: dict[str, object]) -> None:
         _ = form.send_call_to
 
 
-@pytest.mark.parametrize("action", ["whisper", "WHISPER", "Whisper ", "", "Monitor", "Fly", "é"])
+@pytest.mark.parametrize("action", ["whisper", "WHISPER", "Whisper ", "", "monitor", "Fly", "é"])
 def test_another_action_is_not_implemented(action: str) -> None:
     with pytest.raises(NotImplementedYet):
         parse_action(json.dumps({"action": action}).encode())
@@ -146,7 +146,7 @@ def test_a_body_that_is_no_request(body: bytes) -> None:
 def test_unknown_fields_are_ignored() -> None:
     fields = whisper(nothing=None, waitforpickup=0, wait_for_pickup=0, extra={"private": 2})
     assert fields.wait_for_pickup == 25
-    assert fields.private is False
+    assert fields.mode is Mode.WHISPER
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_number_with_a_fraction_or_an_exponent_is_none(literal: str) -> None:
 
 @pytest.mark.parametrize(("value", "private"), [(0, False), (1, True), ("0", False), ("1", True)])
 def test_private(value: object, private: bool) -> None:
-    assert whisper(private=value).private is private
+    assert whisper(private=value).mode is (Mode.PRIVATE if private else Mode.WHISPER)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_private(value: object, private: bool) -> None:
 )
 def test_private_refused(value: object) -> None:
     with pytest.raises(PrivateInvalid):
-        _ = whisper(private=value).private
+        _ = whisper(private=value).mode
 
 
 @pytest.mark.parametrize("value", ["01", "1", "99", "100"])
@@ -356,7 +356,7 @@ SECRET = "48151623"
         ("wait_for_pickup", f"{SECRET}x"),
         ("caller_id", f"{SECRET} {SECRET}"),
         ("view_id", int(SECRET)),
-        ("private", SECRET),
+        ("mode", SECRET),
         ("send_call_to", f"{SECRET}x"),
     ],
 )
@@ -424,7 +424,7 @@ def test_a_caller_id_arrives_as_sent(name: str, number: str) -> None:
 
 @given(st.text(st.characters(categories=("Cc", "Cs", "Co", "Cn", "Zl", "Zp")), min_size=1))
 def test_what_nobody_sees_is_in_no_caller_id(hidden: str) -> None:
-    form = WhisperForm({"callerId": f"John{hidden}Doe <42>"})
+    form = WhisperForm("Whisper", {"callerId": f"John{hidden}Doe <42>"})
     with pytest.raises(CallerIdInvalid):
         _ = form.caller_id
 

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from bridge.model import CallerId
+from bridge.model import CallerId, Mode
 from bridge.whisper import (
     DEADLINE_SLACK,
     LATE_EVENTS,
@@ -43,7 +43,8 @@ NEW = Session(
     extension=AGENT,
     supervisor=SUPERVISOR,
     caller_id=CallerId("Whisper To Me", "42420042"),
-    private=False,
+    mode=Mode.WHISPER,
+    options="uqwES",
     deadline=NOW + 23,
 )
 
@@ -264,6 +265,50 @@ def test_no_sign_saves_the_condemned(sign: Sign) -> None:
     moved = book.move(session, sign, NOW + 1)
     assert condemned is not None
     assert (moved.verdict, moved.deadline) == (Reason.LINK_LOST, condemned.deadline)
+
+
+# Modes
+
+CHANGEABLE = [State.REQUESTED, State.RINGING, State.ANSWERED, State.ATTACHED]
+
+
+@pytest.mark.parametrize("state", CHANGEABLE)
+def test_a_mode_is_changed_while_it_is_under_way_or_in_force(state: State) -> None:
+    book, session = book_at(state)
+    changed = book.change(session, Mode.BARGE, settled=False)
+    assert changed == replace(session, mode=Mode.BARGE, settled=False)
+    assert snapshot(book) == [changed]
+
+
+@pytest.mark.parametrize("state", [state for state in LIVE if state not in CHANGEABLE])
+def test_the_mode_of_one_about_to_end_stays(state: State) -> None:
+    book, session = book_at(state)
+    with pytest.raises(IllegalMove, match="whisper-1 is about to end: not barge"):
+        book.change(session, Mode.BARGE, settled=True)
+    assert snapshot(book) == [session]
+
+
+def test_the_mode_of_the_condemned_stays() -> None:
+    book, session = book_at(State.ATTACHED)
+    condemned = book.condemn(session, Reason.TARGET_GONE, NOW)
+    with pytest.raises(IllegalMove):
+        book.change(session, Mode.LISTEN, settled=True)
+    assert snapshot(book) == [condemned]
+
+
+def test_who_has_ended_has_no_mode() -> None:
+    book, session = book_at(State.ATTACHED)
+    book.move(session, Sign.ENDED, NOW)
+    with pytest.raises(IllegalMove):
+        book.change(session, Mode.LISTEN, settled=True)
+    assert snapshot(book) == []
+
+
+def test_no_sign_changes_the_mode() -> None:
+    book, session = book_at(State.RINGING)
+    book.change(session, Mode.BARGE, settled=False)
+    moved = book.move(session, Sign.ATTACHED, NOW)
+    assert (moved.mode, moved.settled) == (Mode.BARGE, False)
 
 
 # Reasons
