@@ -61,7 +61,8 @@ class WholeNumber:
     ) -> JsonSchemaValue:
         """Both forms a client may send."""
         integer = {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
-        return {"anyOf": [integer, {"type": "string", "pattern": f"^{_DIGITS.pattern}$"}]}
+        digits = "0*[1-9][0-9]*" if self.minimum else _DIGITS.pattern
+        return {"anyOf": [integer, {"type": "string", "pattern": f"^{digits}$"}]}
 
 
 _FLAGS: Final = (0, 1, "0", "1")

@@ -6,7 +6,7 @@ what the contract says, or have the PBX do anything but what the service is for.
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
@@ -18,7 +18,7 @@ from tests.support.raw_http import RawAnswer
 from .ami_wire import Unexpected, counted, said
 from .fuzzing import Judge, attack
 from .hostile import Case, Hostile, Target
-from .siege import Siege, a_siege
+from .siege import Siege
 
 REQUESTS: Final = 100_000
 SEED: Final = 20261124
@@ -38,12 +38,6 @@ OWN_CALLER_IDS: Final = {
 """Of the phones that may be called; the last two are none the PBX could reach."""
 
 
-@pytest.fixture(scope="module")
-async def siege(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Siege]:
-    async with a_siege(tmp_path_factory.mktemp("siege")) as siege:
-        yield siege
-
-
 @pytest.mark.pbx
 @pytest.mark.timeout(900)
 async def test_a_hundred_thousand_hostile_requests(siege: Siege) -> None:
@@ -51,6 +45,7 @@ async def test_a_hundred_thousand_hostile_requests(siege: Siege) -> None:
     before = (await siege.api.get(siege.call.path)).body
     hostile, warm = Hostile(SEED, siege.target), 0.0
     mark, files = siege.stage.observer.events.mark(), siege.files
+    before_wire = len(siege.wire)
     for sent in range(0, REQUESTS, AT_ONCE):
         warm = siege.memory if sent == WARM else warm
         await attack(siege.server.url, hostile.draw(AT_ONCE), judge)
@@ -62,7 +57,7 @@ async def test_a_hundred_thousand_hostile_requests(siege: Siege) -> None:
     assert siege.files <= files + 1
     assert siege.faults() == []
     assert siege.audited() > REQUESTS // 2
-    _compare_wire(siege, judge)
+    _compare_wire(siege.wire[before_wire:], judge)
     _compare_pbx(siege, mark, judge)
 
 
@@ -72,11 +67,11 @@ async def _description(siege: Siege) -> dict[str, object]:
     return dict(answer.body)
 
 
-def _compare_wire(siege: Siege, judge: Judge) -> None:
+def _compare_wire(wire: bytes, judge: Judge) -> None:
     """Only actions that are allowed, and no call but those that were asked for, as they were."""
-    actions = said(siege.wire)
+    actions = said(wire)
     print(f"said to the PBX: {dict(counted(actions))}")
-    assert counted(actions)["Login"] == 1
+    assert "Login" not in counted(actions)
     wanted = {_originated(case) for case in judge.tried}
     rung = [action for action in actions if action["Action"] == "Originate"]
     assert len(rung) > 500
