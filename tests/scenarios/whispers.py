@@ -58,7 +58,7 @@ async def busy(cast: Cast) -> None:
     await cast.no_legs()
     await cast.expect("after", [IN])
     async with asyncio.timeout(3):
-        while "ended: busy" not in cast.logged():
+        while "reason=busy" not in cast.logged():
             await asyncio.sleep(0.02)
     cast.note("asked: 202; the log says busy")
     await cast.whisper()
