@@ -16,6 +16,7 @@ LEG: Final = r"whisper-[0-9a-f]{20}"
 """A Uniqueid that the bridge gives."""
 PHONE: Final = r"PJSIP/[0-9]{3,6}\*[0-9]{1,6}"
 MEMO: Final = r"[A-Za-z0-9_=-]{1,500}"
+VOLUME: Final = r"VOLUME\([RT]X\)"
 # Any character of people's names; the bridge refuses controls, quotes, brackets and backslashes.
 CALLER: Final = r'([^\x00-\x1f\x7f-\x9f\u2028\u2029<>"\\]{1,80} )?<[0-9+*]{1,40}>'
 
@@ -37,17 +38,19 @@ FORMS: Final[Mapping[str, tuple[Form, ...]]] = {
             ("Variable", r"WHISPER_BRIDGE_(LEG|SESSION)"),
             ("Value", MEMO),
         ),
+        (("Channel", LEG), ("Variable", VOLUME), ("Value", "(0|-32767)")),
     ),
+    "PlayDTMF": ((("Channel", LEG), ("Digit", "[456]"), ("Receive", "true")),),
     "Hangup": ((("Channel", f"({CHANNEL}|{LEG})"), ("Cause", "16")),),
     "Originate": (
         (
             ("Channel", PHONE),
             ("Application", "ChanSpy"),
-            ("Data", rf"{CHANNEL},uq[wW]ES"),
+            ("Data", rf"{CHANNEL},uq[wB]?d?ES"),
             ("CallerID", CALLER),
             ("Timeout", r"[1-9][0-9]{0,9}"),
             ("ChannelId", LEG),
-            ("Variable", f"WHISPER_BRIDGE_SESSION={MEMO}"),
+            ("Variable", rf"WHISPER_BRIDGE_SESSION={MEMO}(,{VOLUME}=-32767){{0,2}}"),
             ("Async", "true"),
         ),
     ),

@@ -84,7 +84,7 @@ class Judge:
 def _other_action(body: bytes) -> bool:
     """Whether a body asks for an action that is not there."""
     action = json.loads(body)["action"]
-    return isinstance(action, str) and action != "Whisper"
+    return isinstance(action, str) and action not in ("Whisper", "Monitor", "BargeIn")
 
 
 async def attack(url: str, cases: Sequence[Case], judge: Judge) -> None:

@@ -125,7 +125,7 @@ class Hostile:
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
-            "action": "Whisper",
+            "action": self._one("Whisper", "Whisper", "Whisper", "Monitor", "BargeIn"),
             "sendCallTo": self._one("0003*024", "0003*024", "0003*025", "024", 24),
             "private": self._one(0, 1, "0", "1"),
             "callerId": f"{self._name()} <{self._one('42420042', '+3334444', '0003*024')}>",

@@ -57,9 +57,11 @@ class House:
         """A GET; ``path`` is what follows /uapi/phoneCalls/."""
         return request("GET", f"/uapi/phoneCalls/{path}", self.tokens[client])
 
-    def put(self, client: Client | None, path: str, **fields: object) -> bytes:
-        """A PUT of a whisper with these fields."""
-        body = json.dumps({"action": "Whisper", **fields}).encode()
+    def put(
+        self, client: Client | None, path: str, action: str = "Whisper", **fields: object
+    ) -> bytes:
+        """A PUT of an action with these fields."""
+        body = json.dumps({"action": action, **fields}).encode()
         return request("PUT", f"/uapi/phoneCalls/{path}", self.tokens[client], body)
 
     def originated(self, mark: int) -> list[Asked]:

@@ -76,18 +76,23 @@ def _compare_wire(wire: bytes, judge: Judge) -> None:
     rung = [action for action in actions if action["Action"] == "Originate"]
     assert len(rung) > 500
     for action in rung:
-        assert (action["Channel"], action["CallerID"], action["Timeout"]) in wanted
+        barges = "B" in action["Data"]
+        assert (action["Channel"], action["CallerID"], action["Timeout"], barges) in wanted
 
 
-def _originated(case: Case) -> tuple[str, str, str] | None:
-    """Phone, caller id and milliseconds of the call that a whisper asks the PBX for."""
+Rung = tuple[str, str, str, bool]
+"""Phone, caller id and milliseconds of a call, and whether everybody is to hear who answers."""
+
+
+def _originated(case: Case) -> Rung | None:
+    """The call that a request asks the PBX for."""
     try:
         return _asked_for(json.loads(case.body))
     except (ValueError, KeyError, TypeError, AssertionError, RecursionError):
         return None  # one that was not waited for asks for nothing
 
 
-def _asked_for(fields: Mapping[str, Any]) -> tuple[str, str, str]:
+def _asked_for(fields: Mapping[str, Any]) -> Rung:
     number = str(fields["sendCallTo"])
     number = number if "*" in number else f"0003*{number}"
     caller = fields.get("callerId")
@@ -100,6 +105,7 @@ def _asked_for(fields: Mapping[str, Any]) -> tuple[str, str, str]:
         f"PJSIP/{number}",
         caller or OWN_CALLER_IDS[number],
         f"{int(25 if seconds is None else seconds) * 1000}",
+        fields["action"] == "BargeIn",
     )
 
 

@@ -38,6 +38,7 @@ MORE_EXTENSIONS: Final = (
 UNKNOWN: Final = ("0123456789abcdef0123",)
 MALFORMED: Final = ("no-call", "\0", "a" * 65, "@self", "é", "1\r\nAction: Ping")
 
+ACTIONS: Final = ("Whisper", "Monitor", "BargeIn")
 SPELLINGS: Final = ("*@", "@", "*", "")
 """What a client leaves raw in a path; with and without a slash at the end."""
 
@@ -126,16 +127,17 @@ async def test_which_call_a_client_acts_on(house: House, client: Client | None) 
     """Each request has a last fault, which shows once everything else was found right."""
     asked, mark = list(_with_calls(house)), house.pbx.mark()
     views = [f"{1 + n % 2:02}" for n in range(len(asked))]
+    actions = [ACTIONS[n // 2 % 3] for n in range(len(asked))]
+    cases = list(zip(asked, views, actions, strict=True))
     answers = await house.ask(
-        house.put(client, spelled(one, n), phoneCallViewId=view, private=2)
-        for n, (one, view) in enumerate(zip(asked, views, strict=True))
+        house.put(client, spelled(one, n), action, phoneCallViewId=view, private=2)
+        for n, (one, view, action) in enumerate(cases)
     )
-    expected = [_act(house, client, one, view) for one, view in zip(asked, views, strict=True)]
-    compare(zip(asked, views, strict=True), answers, expected)
+    compare(cases, answers, [_act(house, client, *case) for case in cases])
     assert house.originated(mark) == []
 
 
-def _act(house: House, client: Client | None, asked: Asked, view: str) -> Refusal:
+def _act(house: House, client: Client | None, asked: Asked, view: str, action: str) -> Refusal:
     numbers = reached(client, asked)
     if isinstance(numbers, tuple):
         return numbers
@@ -143,7 +145,10 @@ def _act(house: House, client: Client | None, asked: Asked, view: str) -> Refusa
     if not mine:
         return NO_CALL
     seen = house.views[mine[0]].get(view) in numbers
-    return 400, "pc_private_invalid" if seen else "pc_phonecallview_invalid"
+    if not seen:
+        return 400, "pc_phonecallview_invalid"
+    # Only a whisper can be private; the others have no supervisor either.
+    return (400, "pc_private_invalid") if action == "Whisper" else NO_SUPERVISOR
 
 
 @pytest.mark.parametrize("client", [p for p in EVERYBODY if p.id != "nobody"])
@@ -153,10 +158,11 @@ async def test_who_may_whisper_to_whom(house: House, client: Client) -> None:
         house.put(
             client,
             f"@owner/{target.number}/{house.calls[talk]}",
+            ACTIONS[n % 3],
             phoneCallViewId=view,
             sendCallTo=number,
         )
-        for talk, target, view, number in asked
+        for n, (talk, target, view, number) in enumerate(asked)
     )
     compare(
         asked,

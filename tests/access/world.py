@@ -1,5 +1,6 @@
 """Three organizations whose numbers are easily mixed up, and calls among them."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -123,6 +124,7 @@ def directory() -> str:
                     client_secret_hash=SECRET_HASH,
                     user=client.owner.id,
                     reach=client.reach,
+                    actions=["list", "whisper", "monitor", "barge", "hangup"],
                 )
                 for client in (*CLIENTS, PROBE)
             ),
@@ -130,8 +132,10 @@ def directory() -> str:
     )
 
 
-def _table(table: str, /, **row: str) -> str:
-    return "\n".join([f"[[{table}]]", *(f'{key} = "{value}"' for key, value in row.items()), ""])
+def _table(table: str, /, **row: str | list[str]) -> str:
+    return "\n".join(
+        [f"[[{table}]]", *(f"{key} = {json.dumps(value)}" for key, value in row.items()), ""]
+    )
 
 
 def told() -> bytes:
