@@ -29,7 +29,7 @@ from bridge.happenings import (
     Unlinked,
     WrongTarget,
 )
-from bridge.model import NOBODY, Asker, Mode
+from bridge.model import NOBODY, Asker
 from bridge.whisper import Session
 
 Line = dict[str, Any]
@@ -214,7 +214,7 @@ _A_MOMENT = 1.0
 
 _WHO = (
     *("request", "app", "user", "address", "action", "call", "leg"),
-    *("supervisor", "extension", "target", "private"),
+    *("supervisor", "extension", "target", "mode"),
 )
 
 
@@ -236,7 +236,7 @@ def _who(session: Session) -> Line:
         "supervisor": session.supervisor.number,
         "extension": session.extension.number,
         "target": session.target,
-        "private": session.mode is Mode.PRIVATE,
+        "mode": session.mode.value,
     }
 
 

@@ -8,7 +8,7 @@ from bridge.audit.lines import Line
 
 _DISCREET: Final = (
     *("event", "leg", "call", "action", "app", "user", "address", "request"),
-    *("outcome", "reason", "before", "private", "after", "seconds", "since", "not_before", "lines"),
+    *("outcome", "reason", "before", "mode", "after", "seconds", "since", "not_before", "lines"),
 )
 """What a log may hold: no number, and no text that a client wrote as it liked."""
 
@@ -53,12 +53,12 @@ def _row(line: Line) -> tuple[str, ...]:
 
 def _details(line: Line) -> Iterator[str]:
     """What is particular about a line."""
-    for name in ("action", "outcome", "reason"):
+    if line.get("before"):
+        yield f"{_printable(line['before'])} to"
+    for name in ("mode" if "mode" in line else "action", "outcome", "reason"):
         if line.get(name):
             yield _printable(line[name])
-    if line.get("private"):
-        yield "private"
-    for name in ("before", "after", "seconds", "not_before", "lines", "attached_to", "successor"):
+    for name in ("after", "seconds", "not_before", "lines", "attached_to", "successor"):
         if name in line:
             unit = " s" if name in ("after", "seconds") else ""
             yield f"{name.replace('_', ' ')} {_printable(line[name])}{unit}"

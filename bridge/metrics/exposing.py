@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from bridge.happenings import Happening, Moment
 from bridge.metrics.meters import Meters
+from bridge.model import Mode
 from bridge.service import Service
 from bridge.whisper import State
 
@@ -114,13 +115,20 @@ class _Looked(Collector):
         picture = self._service.picture
         yield _gauge("channels", "Channels there are on the PBX.", len(picture.channels))
         yield _gauge("calls", "Calls there are on the PBX.", len(picture.calls()))
-        states = Counter(session.state for session in self._service.whispering.book)
+        book = list(self._service.whispering.book)
+        states = Counter(session.state for session in book)
         what = "Whispers under way, by how far they have come."
         whispers = GaugeMetricFamily("whisper_bridge_whispers", what, labels=["state"])
         for state in State:
             if state is not State.ENDED:
                 whispers.add_metric([state.value], states[state])
         yield whispers
+        modes = Counter(s.mode for s in book if s.state is State.ATTACHED)
+        what = "Supervisors who take part in a call, by how they do."
+        supervisors = GaugeMetricFamily("whisper_bridge_supervisors", what, labels=["mode"])
+        for mode in Mode:
+            supervisors.add_metric([mode], modes[mode])
+        yield supervisors
 
     def _of_the_audit(self) -> Iterator[Metric]:
         written, missing, waiting = self._audit.written, self._audit.missing, self._audit.waiting

@@ -23,9 +23,10 @@ from bridge.happenings import (
     Unlinked,
     WrongTarget,
 )
+from bridge.model import Mode
 from bridge.whisper import Reason
 
-ACTIONS: Final = ("Whisper",)
+ACTIONS: Final = {mode.action for mode in Mode}
 """What can be asked for; whatever else is asked for counts as ``other``."""
 
 MOST_ATTEMPTS: Final = 1000
@@ -39,7 +40,7 @@ _COUNTERS: Final[dict[str, tuple[str, ...]]] = {
     "decisions": ("What was attempted, by action and outcome.", "action", "outcome"),
     "tokens": ("Tokens asked for over HTTP, by outcome.", "outcome"),
     "whispers_ended": ("Whispers that ended, by reason.", "reason"),
-    "mode_changes": ("Whispers whose mode changed, by what.", "by"),
+    "mode_changes": ("Changes of mode, by what, and to which.", "by", "mode"),
     "alarms": ("Legs that were attached to somebody else.", "kind"),
     "link_established": ("Times the link to the PBX came up.",),
     "link_lost": ("Times the link to the PBX was lost.",),
@@ -149,7 +150,7 @@ class Meters:
             self.time("whisper_seconds", now - began)
 
     def _mode_changed(self, told: ModeChanged, now: float) -> None:
-        self.count("mode_changes", "api" if told.by else "key")
+        self.count("mode_changes", "api" if told.by else "key", told.session.mode)
 
     def _wrong_target(self, told: WrongTarget, now: float) -> None:
         self.count("alarms", "wrong_target")

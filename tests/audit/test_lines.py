@@ -141,6 +141,7 @@ def test_a_change_of_mode_says_who_did_it() -> None:
     )
     assert (by_api["before"], by_api["app"], by_api["request"]) == ("whisper", "other", "bead")
     assert (by_key["before"], by_key["key"], by_key["app"]) == ("barge", True, "panel")
+    assert (by_api["mode"], by_key["mode"]) == ("whisper", "whisper")
 
 
 def test_who_asked_for_a_token() -> None:

@@ -218,8 +218,8 @@ def test_everything_else_that_is_counted() -> None:
         'alarms_total{kind="taken_over"}': 1,
         'tokens_total{outcome="issued"}': 1,
         'tokens_total{outcome="invalid_client"}': 1,
-        'mode_changes_total{by="api"}': 1,
-        'mode_changes_total{by="key"}': 1,
+        'mode_changes_total{by="api",mode="whisper"}': 1,
+        'mode_changes_total{by="key",mode="whisper"}': 1,
         "link_established_total": 1,
         "link_lost_total": 1,
         f'http_requests_total{{method="GET",{route},status="200"}}': 1,
@@ -282,6 +282,8 @@ async def test_what_there_is_is_looked_up() -> None:
     assert found["calls"] == 1
     assert found['whispers{state="attached"}'] == 1
     assert found['whispers{state="ringing"}'] == 1
+    assert found['supervisors{mode="whisper"}'] == 1
+    assert found['supervisors{mode="barge"}'] == 0
     assert found['whispers{state="detached"}'] == 0
     assert found['events_total{kind="spy_started"}'] == 1
     assert found['events_total{kind="other"}'] == 100 - counted
