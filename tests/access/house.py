@@ -17,17 +17,12 @@ from bridge.lab.server import Server
 from bridge.tokens import TokenBook
 from tests.link.fake_pbx import SECRET, AmiServer, Asked, a_pbx, hangup, new_channel
 from tests.support.raw_http import Pipe, RawAnswer, request
+from tests.support.unlimited import UNLIMITED
 
 from .world import CLIENTS, TALKS, Client, Talk, directory, told
 
 BATCH = 32
 """Requests that are on their way at once: as many as the service takes in."""
-
-
-UNLIMITED: dict[str, Any] = dict.fromkeys(
-    ("BRIDGE_RATE_PER_APP", "BRIDGE_RATE_PER_ADDRESS", "BRIDGE_FAILURES_PER_MINUTE"), "0"
-)
-"""Settings that let a client ask as often as it likes."""
 
 
 @dataclass(frozen=True)

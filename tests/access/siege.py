@@ -26,9 +26,9 @@ from tests.e2e.stage import (
     a_stage,
 )
 from tests.link.proxy import Proxy
+from tests.support.unlimited import UNLIMITED
 
 from .hostile import Target
-from .house import UNLIMITED
 
 APPS = ("lab-app", "agent-app", "system-app")
 _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING) +bridge[\w.]*: ")

@@ -23,6 +23,7 @@ from bridge.lab.refusal import RefusingPhone
 from bridge.lab.server import Server
 from bridge.model import WHISPER_LEG_PREFIX
 from bridge.tokens import TokenBook
+from tests.support.unlimited import UNLIMITED
 
 from .client import PATIENCE, Answer, Api, views
 
@@ -254,8 +255,7 @@ async def a_stage(run_dir: Path) -> AsyncIterator[Stage]:
                 ami_secret=secret,
                 directory=directory,
                 BRIDGE_LOG_LEVEL="DEBUG",
-                # The tests of one session are more wrong tokens than anybody's in a minute.
-                BRIDGE_FAILURES_PER_MINUTE="0",
+                **UNLIMITED,
             )
         )
         http = await stack.enter_async_context(aiohttp.ClientSession())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bridge.lab import tones
 from bridge.lab.asterisk import PHONE_PASSWORD
-from bridge.lab.phone import Phone
 
-from .stage import Stage
+from .stage import Stage, a_stage
 
 pytestmark = pytest.mark.pbx
 
@@ -51,14 +51,19 @@ class Operator:
         return process.returncode or 0, out.decode(), err.decode()
 
 
+@pytest.fixture(scope="module")
+async def own(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """A PBX of his own, where nobody has registered a phone."""
+    async with a_stage(tmp_path_factory.mktemp("own")) as stage:
+        yield stage
+
+
 @pytest.fixture
-async def operator(stage: Stage) -> AsyncIterator[Operator]:
+async def operator(own: Stage) -> AsyncIterator[Operator]:
     """His accounts are free, as they are again afterwards."""
+    yield Operator(own)
     for number in ACCOUNTS[1::2]:
-        await stage.device_state(number, "UNAVAILABLE")
-    yield Operator(stage)
-    for number in ACCOUNTS[1::2]:
-        await stage.device_state(number, "UNAVAILABLE")
+        await own.device_state(number, "UNAVAILABLE")
 
 
 @pytest.mark.parametrize("private", [False, True])
@@ -72,11 +77,11 @@ async def test_a_whisper_on_the_operators_own_pbx(operator: Operator, *, private
     assert ("hears nothing himself" in out) is private
 
 
-async def test_a_phone_that_is_registered_already(operator: Operator, agent_211: Phone) -> None:
-    code, out, err = await operator.runs(*ACCOUNTS, *operator.sip)
+async def test_a_phone_that_is_registered_already(own: Stage, operator: Operator) -> None:
+    async with own.phone("0003*211", tones.AGENT_HZ):
+        code, out, err = await operator.runs(*ACCOUNTS, *operator.sip)
     assert (code, out) == (2, "")
     assert "a phone is registered as PJSIP/0003*211 already" in err
-    await agent_211.stop()
 
 
 async def test_an_account_that_the_pbx_does_not_know(operator: Operator) -> None:

@@ -18,6 +18,7 @@ from bridge.lab.refusal import RefusingPhone
 from bridge.lab.server import Server
 from bridge.tokens import TokenBook
 from tests.e2e.client import Api
+from tests.support.unlimited import UNLIMITED
 
 from .cast import HZ, Cast, playing
 from .pbx import CASTS, Kind, a_pbx, client_id, directory, number
@@ -106,6 +107,7 @@ async def _server(pbx: Asterisk, run_dir: Path, secret: str, *, follow: bool) ->
         BRIDGE_AMI_USERNAME="whisper-bridge-keys" if follow else "whisper-bridge",
         BRIDGE_FOLLOW_TARGET=str(follow).lower(),
         BRIDGE_FOLLOW_KEYS=str(follow).lower(),
+        **UNLIMITED,
     )
 
 
