@@ -9,7 +9,7 @@ from bridge.lab.errors import LabError
 
 # Below the range Linux gives to outgoing connections (ip_local_port_range, from 32768), so that
 # none of those takes a port between our looking and our using it.
-_FIRST, _LAST, _BLOCK = 20000, 32000, 200
+_FIRST, _LAST, _BLOCK = 20000, 32000, 1000
 _RTP_PORTS = 400
 
 
