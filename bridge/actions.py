@@ -23,6 +23,10 @@ _LOUD, _SILENT = "0", "-32767"
 """Values of VOLUME: as it is, and every sample of 16 bits divided until nothing is left."""
 
 
+GONE = frozenset({"No such channel", "Channel not found"})
+"""What the PBX answers when the channel has just ended."""
+
+
 class Direction(Enum):
     """One of the directions of a channel's sound, as the function VOLUME names it."""
 

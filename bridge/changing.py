@@ -25,9 +25,6 @@ log = logging.getLogger(__name__)
 KEY_TIMEOUT = 1.0
 """Seconds in which the PBX tells that a spy has taken a key; it does within milliseconds."""
 
-_GONE = ("No such channel", "Channel not found")
-"""What the PBX says of a leg that has just ended."""
-
 
 class _Change(NamedTuple):
     """A mode that a session is to come into, who asked for it, and the key that does it.
@@ -208,7 +205,7 @@ class Changing:
 
     async def _do(self, session: Session, action: Action) -> None:
         answer = await self._pbx.send(action)
-        if not answer.success and answer.message not in _GONE and self._live(session.leg):
+        if not answer.success and answer.message not in actions.GONE and self._live(session.leg):
             what = action.headers.get("Variable", "")
             log.error("the PBX refuses %s %s: %s", action.name, what, answer.message)
             raise ActionConflict("The PBX refuses the change; the log of the bridge says why.")

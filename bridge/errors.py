@@ -13,6 +13,7 @@
     │   ├── ViewInvalid           pc_phonecallview_invalid   phoneCallViewId
     │   ├── PrivateInvalid        pc_private_invalid         private
     │   ├── SendCallToInvalid     pc_sendcallto_invalid      sendCallTo
+    │   ├── PhoneNumberInvalid    pc_phonenumber_invalid     phoneNumber
     │   └── ListParameterInvalid  count_invalid, startindex_invalid, …: one per list parameter
     ├── AccessDenied (401)        access_denied
     │   └── TokenExpired          it was good once
@@ -125,6 +126,13 @@ class SendCallToInvalid(BadRequest):
     default = (
         "sendCallTo must be the number of a phone terminal extension in the same organization."
     )
+
+
+class PhoneNumberInvalid(BadRequest):
+    """``phoneNumber`` is wrong."""
+
+    code = "pc_phonenumber_invalid"
+    default = "phoneNumber must be one number: digits, * and #, perhaps after a +."
 
 
 class ListParameterInvalid(BadRequest):

@@ -13,6 +13,9 @@ from bridge.errors import ApiError, InternalServerError
 from bridge.model import Asker
 from bridge.whisper import Session, State
 
+HANG_UP = "HangUp"
+"""What hanging up is called as an action; the contract has it as a method of HTTP."""
+
 
 class Moment(NamedTuple):
     """When: ``wall`` in epoch seconds, ``steady`` in seconds of a clock that never jumps."""
@@ -37,7 +40,8 @@ Listener = Callable[[Happening, Moment], None]
 class Attempted(Happening):
     """Somebody asked for something to be done with a call; texts are as the client wrote them.
 
-    ``action`` and what follows are empty where the request does not say or could not be read.
+    ``action`` and what follows are empty where the request does not say or could not be read;
+    ``number`` is whom to hang up.
     """
 
     asker: Asker
@@ -46,6 +50,7 @@ class Attempted(Happening):
     call_id: str
     view: str = ""
     supervisor: str = ""
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

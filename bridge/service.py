@@ -18,6 +18,7 @@ from bridge.authority import Authority
 from bridge.calls import Picture
 from bridge.channels import Call, Channel
 from bridge.directory import Directory, Named
+from bridge.ending import Ending
 from bridge.errors import (
     ActionConflict,
     ActionForbidden,
@@ -28,9 +29,9 @@ from bridge.errors import (
     SendCallToInvalid,
     ViewInvalid,
 )
-from bridge.events import Entered, Event, Listed
+from bridge.events import Entered, Event, HungUp, Listed
 from bridge.following import Following
-from bridge.happenings import Decided, Linked, Listener, Requested, Unlinked, refusal
+from bridge.happenings import HANG_UP, Decided, Linked, Listener, Requested, Unlinked, refusal
 from bridge.model import (
     SUPERVISION,
     WHISPER_LEG_PREFIX,
@@ -127,11 +128,14 @@ class Service:
             wall=wall,
             steady=steady,
         )
+        self.ending = Ending(
+            pbx, self.picture, authority, self.whispering, lambda: self._next(HungUp)
+        )
         self.remembering = Remembering(pbx, self.picture)
         self.events: dict[type[Event], int] = defaultdict(int)
         """How many events there were of each kind."""
         self._version = ""
-        self._entered = asyncio.Event()
+        self._awaited: dict[type[Event], asyncio.Event] = {}
         self._complete = asyncio.Event()
         self._wall, self._steady = wall, steady
 
@@ -238,6 +242,37 @@ class Service:
         shown = self._show(changed) if changed else None
         return replace(shown, warning=self._warning(target)) if shown else None
 
+    async def hang_up(
+        self,
+        principal: Principal,
+        extensions: Container[Extension],
+        call_id: str,
+        number: str | None = None,
+    ) -> PhoneCall | None:
+        """End a call of one of ``extensions``, or of its parties the one with a number.
+
+        The number of who whispers ends his whisper, be his phone still ringing. Nobody beyond the
+        app's reach is hung up. Returns the call as it was, with the views that ended; None when
+        there was nothing to end. Raises ActionForbidden and PbxUnavailable.
+        """
+        try:
+            self.directory.may(principal.app, Permission.HANGUP).require()
+            self._require_picture()
+        except Exception as reason:
+            self.report(refusal(principal.asker, HANG_UP, call_id, reason))
+            raise
+        call = self.picture.call(call_id)
+        shown = self._show(call) if call and _involves(call, extensions) else None
+        legs, sessions = self.ending.chosen(principal, call, number) if shown and call else ([], [])
+        self.report(Decided(principal.asker, HANG_UP, call_id, sessions[0].leg if sessions else ""))
+        if call is None or shown is None or not (legs or sessions):
+            return None
+        ended = {leg.uniqueid for leg in legs} | {session.leg for session in sessions}
+        ended |= {s.leg for leg in legs for s in self.whispering.book.on_target(leg.uniqueid)}
+        numbers = {view_id(c.view) for uid, c in call.channels.items() if uid in ended}
+        await self.ending.end(legs, sessions)
+        return replace(shown, views=tuple(view for view in shown.views if view.id in numbers))
+
     # What the PBX says
 
     def on_event(self, event: Event) -> None:
@@ -245,9 +280,9 @@ class Service:
         self.events[type(event)] += 1
         self.picture.feed(event, self._wall())
         self.whispering.on_event(event)
-        if isinstance(event, Entered):
-            self._entered.set()
-            self._entered = asyncio.Event()
+        awaited = self._awaited.pop(type(event), None)
+        if awaited is not None:
+            awaited.set()
         self.remembering.changed()
         self.following.happened()
 
@@ -321,7 +356,11 @@ class Service:
         with suppress(TimeoutError):
             async with asyncio.timeout(JOINING):
                 while is_joining(leg):
-                    await self._entered.wait()
+                    await self._next(Entered)
+
+    async def _next(self, kind: type[Event]) -> None:
+        """Wait until the PBX has told of the next event of a kind."""
+        await self._awaited.setdefault(kind, asyncio.Event()).wait()
 
     def _begin(
         self,

@@ -84,6 +84,25 @@ def why_unheard(leg: Channel, *, carried: bool) -> str | None:
     )
 
 
+def number_of(party: Channel) -> str:
+    """Who a party is: an extension by its number, anybody else by the number he came with."""
+    if party.extension is not None:
+        return party.extension.number
+    return party.own_number or party.caller_number
+
+
+def parties_to_end(call: Call, reaches: Callable[[Extension], bool]) -> list[Channel]:
+    """The legs that may be hung up together, whoever called before those who were called.
+
+    Otherwise the dialplan would take a caller on to somebody else, once the one he talks to is
+    gone. Extensions beyond reach stay, and as long as one takes part, so does everybody outside.
+    """
+    parties = [leg for leg in call.channels.values() if leg.is_party]
+    beyond = any(leg.extension and not reaches(leg.extension) for leg in parties)
+    ended = [leg for leg in parties if (reaches(leg.extension) if leg.extension else not beyond)]
+    return sorted(ended, key=lambda leg: leg.was_dialed)
+
+
 def phone_call(call: Call, whisper_view: WhisperView) -> PhoneCall | None:
     """The call as the contract shows it, or None while no extension takes part in it.
 
@@ -182,12 +201,7 @@ def _destination(leg: Channel, others: list[Channel]) -> tuple[str, ...]:
 
 
 def _numbers(parties: Iterable[Channel]) -> tuple[str, ...]:
-    """Who they are: an extension by its number, anybody else by the number he came with."""
-    numbers = (
-        party.extension.number if party.extension else party.own_number or party.caller_number
-        for party in parties
-    )
-    return tuple(dict.fromkeys(filter(None, numbers)))
+    return tuple(dict.fromkeys(filter(None, map(number_of, parties))))
 
 
 def _known(number: str) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ class Reason(Enum):
     WRONG_TARGET = "wrong target"
     FORBIDDEN = "not allowed any more"
     LINK_LOST = "link lost"
+    HUNG_UP = "hung up on request"
 
 
 MOVES: dict[tuple[State, Sign], State] = {

@@ -116,6 +116,10 @@ class Whispering:
             raise LinkLost
         return session
 
+    def hang_up(self, session: Session) -> None:
+        """End a session because somebody asked for that."""
+        self._condemn(session, Reason.HUNG_UP)
+
     def uphold(self) -> None:
         """End whatever is not allowed any more, after the directory or the picture changed."""
         for session in self.book:

@@ -40,6 +40,7 @@ RINGS: Final = (
         (
             "whispering",
             "changing",
+            "ending",
             "remembering",
             "following",
             "reporting",

@@ -26,6 +26,7 @@ class Attempt:
         self._extension, self._call_id = path["extension"][:MOST], path["phoneCallId"][:MOST]
         self.asker = Asker(address=ADDRESS.get(), request=REQUEST_ID.get())
         self.action, self.view, self.supervisor = action, "", ""
+        self.number: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +38,7 @@ class Attempt:
         trace: TracebackType | None,
     ) -> None:
         asked = self.asker, self.action, self._extension, self._call_id
-        self._report(Attempted(*asked, self.view, self.supervisor))
+        self._report(Attempted(*asked, self.view, self.supervisor, self.number or ""))
         if isinstance(error, Exception):
             too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
             reason = BodyTooLarge() if too_large else error

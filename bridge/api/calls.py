@@ -18,6 +18,7 @@ from bridge.errors import (
     NotImplementedYet,
     PbxUnavailable,
     PhoneCallInvalid,
+    PhoneNumberInvalid,
     PrivateInvalid,
     RequestInvalid,
     SendCallToInvalid,
@@ -25,6 +26,7 @@ from bridge.errors import (
     UserInvalid,
     ViewInvalid,
 )
+from bridge.happenings import HANG_UP
 from bridge.openapi import Operation, Reply
 
 CALLS = "/uapi/phoneCalls/{userId}/{extension}"
@@ -76,6 +78,20 @@ async def act_on_call(request: web.Request) -> web.Response:
     return web.json_response(body, status=202)
 
 
+async def hang_up(request: web.Request) -> web.Response:
+    """End a call, or one party's part in it."""
+    site = request.app[SITE]
+    with Attempt(request, HANG_UP) as attempt:
+        principal = attempt.by(principal_of(request))
+        extensions = await resolve(request, principal)
+        call_id = uapi.parse_call_id(request.match_info["phoneCallId"])
+        attempt.number = number = uapi.parse_hang_up(request.query)
+    call = await site.service.hang_up(principal, extensions, call_id, number)
+    if call is None:
+        return web.Response(status=204)
+    return web.json_response([uapi.present_call(call, _link(request, call.id), zone())])
+
+
 def _link(request: web.Request, call_id: str) -> str:
     site, path = request.app[SITE], request.match_info
     return uapi.call_link(site.public_url, path["userId"], path["extension"], call_id)
@@ -111,6 +127,29 @@ CALL_ROUTES: Final = (
                 *(RequestInvalid, TimeoutInvalid, CallerIdInvalid, PhoneCallInvalid, ViewInvalid),
                 *(PrivateInvalid, SendCallToInvalid, ActionConflict, NotImplementedYet),
             ),
+            form=UAPI_ERRORS,
+        ),
+    ),
+    Route(
+        "DELETE",
+        CALL,
+        hang_up,
+        Operation(
+            name="hangUpPhoneCall",
+            summary="Hang up a call, or one of its parties",
+            description="Extensions beyond the token's reach are never hung up. With the number of "
+            "whoever whispers, listens or has barged in, that alone ends.",
+            path=uapi.CallPath,
+            query=uapi.HangUpQuery,
+            replies=(
+                Reply(
+                    200,
+                    "What was hung up: the call as it was, with those of its views that ended.",
+                    list[uapi.PhoneCallBody],
+                ),
+                Reply(204, "There was nothing to hang up."),
+            ),
+            errors=(*_OF_PATH, PhoneCallInvalid, PhoneNumberInvalid),
             form=UAPI_ERRORS,
         ),
     ),

@@ -102,6 +102,7 @@ class Clerk:
             "view": told.view,
             "supervisor": told.supervisor,
             "extension": told.extension,
+            **({"number": told.number} if told.number else {}),
         }
 
     def _decided(self, told: Decided, moment: Moment) -> Iterable[Line]:

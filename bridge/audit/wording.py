@@ -58,7 +58,7 @@ def _details(line: Line) -> Iterator[str]:
     for name in ("mode" if "mode" in line else "action", "outcome", "reason"):
         if line.get(name):
             yield _printable(line[name])
-    for name in ("after", "seconds", "not_before", "lines", "attached_to", "successor"):
+    for name in ("number", "after", "seconds", "not_before", "lines", "attached_to", "successor"):
         if name in line:
             unit = " s" if name in ("after", "seconds") else ""
             yield f"{name.replace('_', ' ')} {_printable(line[name])}{unit}"

@@ -4,6 +4,7 @@ The only place that knows the names of JSON fields and query parameters; it know
 network or environment.
 """
 
+from bridge.uapi.hanging_up import HangUpQuery, parse_hang_up
 from bridge.uapi.listing import ListQuery, Page, list_errors, parse_list, select
 from bridge.uapi.paths import CallPath, CallsPath
 from bridge.uapi.presenting import (
@@ -37,6 +38,7 @@ __all__ = [
     "CallsPath",
     "CollectionBody",
     "ErrorBody",
+    "HangUpQuery",
     "ListQuery",
     "Page",
     "PhoneCallBody",
@@ -48,6 +50,7 @@ __all__ = [
     "list_link",
     "parse_action",
     "parse_call_id",
+    "parse_hang_up",
     "parse_list",
     "present_accepted",
     "present_beginning",

@@ -28,6 +28,7 @@ from bridge.model import CallerId
 _DIGITS: Final = re.compile("[0-9]+")
 _VIEW_ID: Final = re.compile("[0-9]{1,9}")
 _CALL_ID: Final = re.compile("[A-Za-z0-9]{1,64}")
+_PHONE: Final = re.compile("[+]?[0-9*#]{1,40}")
 _EXTENSION: Final = re.compile(r"([0-9]+\*)?[0-9]+")
 
 
@@ -91,6 +92,11 @@ def extension_number(value: object) -> str:
     return _spelled(_EXTENSION, str(value) if type(value) is int else value)
 
 
+def phone_number(value: object) -> str:
+    """Return a number that can be dialled, anybody's. Raises ValueError."""
+    return _spelled(_PHONE, value)
+
+
 def _spelled(pattern: re.Pattern[str], value: object) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError("not spelled as the contract says")
@@ -104,6 +110,7 @@ def _described(pattern: re.Pattern[str]) -> WithJsonSchema:
 Flag = Annotated[bool, PlainValidator(flag), WithJsonSchema({"enum": list(_FLAGS)})]
 ViewId = Annotated[str, PlainValidator(view_id), _described(_VIEW_ID)]
 CallIdText = Annotated[str, PlainValidator(call_id), _described(_CALL_ID)]
+PhoneNumber = Annotated[str, PlainValidator(phone_number), _described(_PHONE)]
 ExtensionNumber = Annotated[
     str,
     PlainValidator(extension_number),

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from bridge.directory import Directory
+from tests.support.directory import DIRECTORY
 from tests.support.happenings import talk
 from tests.support.scene import AGENT_LEG, CUSTOMER
 
@@ -13,9 +15,15 @@ from .house import LIMIT, TOKENS, House, served
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+def people() -> Directory:
+    """Who exists in the house."""
+    return DIRECTORY
+
+
+@pytest.fixture
+async def house(people: Directory) -> AsyncIterator[House]:
     async with (
-        served() as (url, service, pbx),
+        served(directory=people) as (url, service, pbx),
         aiohttp.ClientSession(timeout=LIMIT) as http,
     ):
         service.on_restored([], [])

@@ -13,6 +13,7 @@ from bridge.actions import Action, Answer
 from bridge.api import Site, Tls, serving
 from bridge.api.application import ROUTES
 from bridge.api.description import document
+from bridge.directory import Directory
 from bridge.events import Snapshot
 from bridge.happenings import Listener
 from bridge.service import Rules, Service
@@ -116,11 +117,11 @@ async def nothing() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def served(
-    *listeners: Listener, tls: Tls | None = None, **more: Any
+    *listeners: Listener, directory: Directory = DIRECTORY, tls: Tls | None = None, **more: Any
 ) -> AsyncIterator[tuple[str, Service, FakePbx]]:
     """A service without a picture yet, served on a free port; more goes to its site."""
     pbx = FakePbx()
-    service = Service(DIRECTORY, pbx, Rules("lab"), listeners=listeners)
+    service = Service(directory, pbx, Rules("lab"), listeners=listeners)
     site = Site(service, TOKENS, PUBLIC, **more)
     try:
         async with serving(site, nothing(), "127.0.0.1", 0, tls=tls) as (host, port):

@@ -73,7 +73,7 @@ async def test_no_such_path(house: House, method: str, path: str) -> None:
         ("POST", "", {"GET"}),
         ("PUT", "", {"GET"}),
         ("HEAD", "", {"GET"}),
-        ("POST", "/0123", {"GET", "PUT"}),
+        ("POST", "/0123", {"GET", "PUT", "DELETE"}),
         ("PATCH", "/0123/", {"GET", "PUT"}),
         ("OPTIONS", "/0123", {"GET", "PUT"}),
         ("PROPFIND", "/0123", {"GET", "PUT"}),

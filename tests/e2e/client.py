@@ -68,6 +68,11 @@ class Api:
         data = body if isinstance(body, str | bytes) else json.dumps(body, ensure_ascii=False)
         return await self.request("PUT", f"{self.base}{path}", data=data)
 
+    async def delete(self, path: str, number: str = "") -> Answer:
+        """DELETE, a party's number or all."""
+        query = f"?phoneNumber={quote(number, safe='*')}" if number else ""
+        return await self.request("DELETE", f"{self.base}{path}{query}")
+
     async def request(self, method: str, url: str, **options: Any) -> Answer:
         """Any request, by its whole URL."""
         options = {"headers": self._headers, **options}

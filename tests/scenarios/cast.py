@@ -280,6 +280,13 @@ class Cast:
             return False
         return any(view["source"] == [self.no(by)] for view in answer.body["phoneCallView"][1:])
 
+    async def hang_up(self, party: str = "", of: str = "agent") -> Answer:
+        """Ask for the end of a call of an extension, or of a party's part in it."""
+        call = await self.call_of(of)
+        return await self.api.delete(
+            f"{self._path(of)}/{call['id']}", self.no(party) if party else ""
+        )
+
     async def refused(
         self, what: str, code: str, by: str = "supervisor", to: str = "agent", **fields: Any
     ) -> None:
