@@ -156,11 +156,10 @@ class _Wire(AMIProtocol):  # type: ignore[misc]
         if self.version is None and messages:
             banner, _, messages[0] = messages[0].partition(b"\r\n")
             self.version = banner.decode("ascii", "replace").partition("/")[2]
-        for message in messages:
+        for message in messages if self._lists else events.worth_reading(messages):
             if message[:2] == b"\r\n":
                 # A blank line too many (panoramisk's protocol knows of them).
                 message = message.lstrip(b"\r\n")
-            # Most events are none of ours: a glance at the name is all they get.
             event = events.parse(message) if message[7:12] in events.BEGINNINGS else None
             if event is not None:
                 self._deliver(event)

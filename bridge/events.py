@@ -5,7 +5,7 @@ sends, most are not ours. Header names are Asterisk's own (Asterisk documentatio
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -250,11 +250,19 @@ class _Part:
         name, state, number, caller, line, other, exten, uniqueid, linkedid = found.groups()
         if not name or not uniqueid:
             raise KeyError(self._keys[0])
-        if UNKNOWN in text or "\\" in text:
+        if "\\" in text:
             number, caller = unescape(number), unescape(caller)
             line, other = unescape(line), unescape(other)
         return Snapshot(
-            uniqueid, linkedid, name, _number(state), number, caller, line, other, exten
+            uniqueid,
+            linkedid,
+            name,
+            _number(state),
+            "" if number == UNKNOWN else number,
+            "" if caller == UNKNOWN else caller,
+            "" if line == UNKNOWN else line,
+            "" if other == UNKNOWN else other,
+            exten,
         )
 
     def assemble(self, get: Callable[[str], str | None]) -> Snapshot:
@@ -353,6 +361,15 @@ _BUILDERS: dict[bytes, Callable[[str], Event]] = {
 
 BEGINNINGS = frozenset((name + b"\r\n")[:5] for name in _BUILDERS)
 """How the names of the events the bridge lives on begin: enough to pass over most others."""
+
+
+def worth_reading(messages: Iterable[bytes]) -> list[bytes]:
+    """Those that may be an event the bridge needs, or are no event.
+
+    Five in six are none of ours: a glance at the name is all they get, and no line of a loop.
+    """
+    beginnings = BEGINNINGS
+    return [message for message in messages if message[7:12] in beginnings or message[:1] != b"E"]
 
 
 def headers_of(message: bytes) -> dict[str, str]:
