@@ -40,7 +40,8 @@ number = "{STRANGER}"
 user = "24"
 """
 _LISTENING = 0.5
-_CALLERS = re.compile(r"(?<!\d)(3334444|42420042|7778888|7779999)(?!\d)")
+_CALLERS = re.compile(r"(?<![\da-f])(3334444|42420042|7778888|7779999)(?![\da-f])")
+"""The callers' numbers, but not where the hexadecimal digits of an id happen to spell one."""
 
 
 @dataclass

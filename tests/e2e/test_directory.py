@@ -234,7 +234,9 @@ async def test_an_app_without_the_action_is_told_so_and_a_removed_one_is_gone(
 ) -> None:
     async with beside(stage, tmp_path, LAB) as bridge:
         lab_app = 'client_id = "lab-app"\n'
-        await bridge.reads(LAB.replace(lab_app, f'{lab_app}actions = ["list"]\n', 1))
+        app = LAB[LAB.index(lab_app) :]
+        only_list = re.sub(r"(?m)^actions = .*$", 'actions = ["list"]', app, count=1)
+        await bridge.reads(LAB.replace(app, only_list))
         assert (await bridge.api.get(call.path)).status == 200
         answer = await bridge.api.put(call.path, whisper())
         assert answer.refusal == (403, "access_denied")
