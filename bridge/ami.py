@@ -160,7 +160,7 @@ class _Wire(AMIProtocol):  # type: ignore[misc]
             if message[:2] == b"\r\n":
                 # A blank line too many (panoramisk's protocol knows of them).
                 message = message.lstrip(b"\r\n")
-            event = events.parse(message) if message[7:12] in events.BEGINNINGS else None
+            event = events.parse(message)
             if event is not None:
                 self._deliver(event)
             elif self._pending:
