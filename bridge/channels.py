@@ -112,6 +112,10 @@ class Call:
     answered: float | None = None
     charged: Extension | None = None
 
+    def parties(self) -> list[Channel]:
+        """The legs of whoever takes part, extensions or not."""
+        return [leg for leg in self.channels.values() if leg.is_party]
+
     def views(self) -> list[Channel]:
         """The legs that are views: device legs of extensions, in the order of their numbers."""
         legs = [leg for leg in self.channels.values() if leg.is_view]

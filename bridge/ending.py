@@ -57,7 +57,7 @@ class Ending:
         def is_meant(extension: Extension) -> bool:
             return extension.number in written and reaches(extension)
 
-        parties = [leg for leg in call.channels.values() if leg.is_party]
+        parties = call.parties()
         legs = [
             leg
             for leg in parties

@@ -257,12 +257,11 @@ class Service:
         """
         try:
             self.directory.may(principal.app, Permission.HANGUP).require()
-            self._require_picture()
+            shown = self.find_call(extensions, call_id)
         except Exception as reason:
             self.report(refusal(principal.asker, HANG_UP, call_id, reason))
             raise
         call = self.picture.call(call_id)
-        shown = self._show(call) if call and _involves(call, extensions) else None
         legs, sessions = self.ending.chosen(principal, call, number) if shown and call else ([], [])
         self.report(Decided(principal.asker, HANG_UP, call_id, sessions[0].leg if sessions else ""))
         if call is None or shown is None or not (legs or sessions):

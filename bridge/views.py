@@ -97,7 +97,7 @@ def parties_to_end(call: Call, reaches: Callable[[Extension], bool]) -> list[Cha
     Otherwise the dialplan would take a caller on to somebody else, once the one he talks to is
     gone. Extensions beyond reach stay, and as long as one takes part, so does everybody outside.
     """
-    parties = [leg for leg in call.channels.values() if leg.is_party]
+    parties = call.parties()
     beyond = any(leg.extension and not reaches(leg.extension) for leg in parties)
     ended = [leg for leg in parties if (reaches(leg.extension) if leg.extension else not beyond)]
     return sorted(ended, key=lambda leg: leg.was_dialed)

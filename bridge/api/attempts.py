@@ -25,8 +25,7 @@ class Attempt:
         self._report, path = request.app[SITE].service.report, request.match_info
         self._extension, self._call_id = path["extension"][:MOST], path["phoneCallId"][:MOST]
         self.asker = Asker(address=ADDRESS.get(), request=REQUEST_ID.get())
-        self.action, self.view, self.supervisor = action, "", ""
-        self.number: str | None = None
+        self.action, self.view, self.supervisor, self.number = action, "", "", ""
 
     def __enter__(self) -> Self:
         return self
@@ -38,7 +37,7 @@ class Attempt:
         trace: TracebackType | None,
     ) -> None:
         asked = self.asker, self.action, self._extension, self._call_id
-        self._report(Attempted(*asked, self.view, self.supervisor, self.number or ""))
+        self._report(Attempted(*asked, self.view, self.supervisor, self.number))
         if isinstance(error, Exception):
             too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
             reason = BodyTooLarge() if too_large else error

@@ -85,7 +85,8 @@ async def hang_up(request: web.Request) -> web.Response:
         principal = attempt.by(principal_of(request))
         extensions = await resolve(request, principal)
         call_id = uapi.parse_call_id(request.match_info["phoneCallId"])
-        attempt.number = number = uapi.parse_hang_up(request.query)
+        number = uapi.parse_hang_up(request.query)
+        attempt.number = number or ""
     call = await site.service.hang_up(principal, extensions, call_id, number)
     if call is None:
         return web.Response(status=204)
