@@ -32,6 +32,19 @@ def reader_of(request: web.Request) -> Principal:
     return principal
 
 
+def still_reader_of(request: web.Request) -> Principal:
+    """Who asked to see calls, if he still may; looking again is no further request.
+
+    Raises AccessDenied and ActionForbidden.
+    """
+    site = request.app[SITE]
+    app = site.directory.app(site.tokens.verify(_bearer(request), time.time()))
+    if app is None:
+        raise AccessDenied
+    site.directory.may(app, Permission.LIST).require()
+    return Principal(app, ADDRESS.get(), REQUEST_ID.get())
+
+
 def principal_of(request: web.Request) -> Principal:
     """Who is asking, by the bearer token of the header or the query (RFC 6750, UnifiedAPI).
 

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from bridge import uapi
-from bridge.api.asking import reader_of, resolve
+from bridge.api.asking import reader_of, resolve, still_reader_of
 from bridge.api.calls import zone
 from bridge.api.routes import UAPI_ERRORS, Route
 from bridge.api.site import REQUEST_ID, SITE
@@ -93,7 +93,7 @@ class _Stream:
         return woken
 
     async def _tell(self) -> None:
-        principal = reader_of(self._request)
+        principal = still_reader_of(self._request)
         if not self._service.complete:
             if self._told_ready:
                 await self.response.write(uapi.present_unavailable())

@@ -13,8 +13,11 @@ from bridge.addresses import Proxies
 from bridge.api import Allowance, Gate
 from bridge.tokens import LIFETIME, TokenBook
 from tests.support.clients import SECRET
+from tests.support.happenings import held, unheld
+from tests.support.scene import AGENT_LEG
 
 from .house import LIMIT, TOKENS, Answered, House, served
+from .test_streams import reading
 
 TOKEN = "/oauth/token.php"
 FORM = {"grant_type": "client_credentials", "client_id": "lab-app", "client_secret": SECRET}
@@ -73,6 +76,15 @@ async def test_an_app_is_let_in_at_its_rate_whatever_its_addresses() -> None:
         assert (await listed(house, token=other)).status == 204
         await asyncio.sleep(float(late[-1].headers["Retry-After"]))
         assert (await listed(house)).status == 204
+
+
+async def test_a_stream_is_one_request_however_much_it_tells() -> None:
+    async with opened(per_app=1) as house, reading(house) as stream:
+        await stream.events(1)
+        for _ in range(5):
+            for happening in (held, unheld):
+                house.service.on_event(happening(AGENT_LEG))
+                assert (await stream.event())[0] == "phoneCall"
 
 
 async def test_an_address_is_let_in_at_its_rate_whoever_asks_and_whatever_for() -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from datetime import date
 
-from tests.bench import footprint, latency
+from tests.bench import following, footprint, latency
 from tests.bench.readers import READERS
 
 EVENTS = 200_000
@@ -22,6 +22,7 @@ def main() -> None:
     print(f"{date.today()}, Python {platform.python_version()}, {platform.machine()}\n")
     _throughput()
     _latency()
+    _following()
     _footprint()
 
 
@@ -67,6 +68,12 @@ def _ratio(rounds: list[dict[str, Figures]], slower: str, faster: str) -> float:
 def _latency() -> None:
     print("PUT to INVITE, in turns with a raw Originate")
     latency.report(asyncio.run(latency.run()))
+    print()
+
+
+def _following() -> None:
+    print(f"Event of the PBX to a client of the stream, at {following.PACE} events/s")
+    following.report(asyncio.run(following.run()))
     print()
 
 

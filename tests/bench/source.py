@@ -39,17 +39,22 @@ def _serve(client: socket.socket, blocks: list[bytes]) -> None:
 
 
 def _answer(client: socket.socket, action: bytes, blocks: list[bytes]) -> None:
-    name, found = _ACTION.search(action), _ACTION_ID.search(action)
-    if name is None:
-        return
-    action_id = b"ActionID: " + found[1] + b"\r\n" if found else b""
-    kind = name[1].lower()
-    if kind == b"ping":
+    if action.lower().startswith(b"action: ping\r"):
         for block in blocks:
             client.sendall(block)
-    client.sendall(b"Response: Success\r\n" + action_id + b"Message: fine\r\n\r\n")
-    if kind in _LISTS:
-        client.sendall(b"Event: " + _LISTS[kind] + b"\r\n" + action_id + b"ListItems: 0\r\n\r\n")
+    client.sendall(reply(action))
+
+
+def reply(action: bytes) -> bytes:
+    """What a PBX without a channel says to an action, which ends with its last line's end."""
+    name, found = _ACTION.search(action), _ACTION_ID.search(action)
+    if name is None:
+        return b""
+    action_id = b"ActionID: " + found[1] + b"\r\n" if found else b""
+    said = b"Response: Success\r\n" + action_id + b"Message: fine\r\n\r\n"
+    if end := _LISTS.get(name[1].lower()):
+        said += b"Event: " + end + b"\r\n" + action_id + b"ListItems: 0\r\n\r\n"
+    return said
 
 
 if __name__ == "__main__":
