@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.events import ANSWERED, STARTED
 from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
-from bridge.model import CallerId
+from bridge.model import CallerId, SipHeader
 
 _UNIQUEID = re.compile(r"[\w.-]+")
 
@@ -83,18 +83,27 @@ class Spy(NamedTuple):
 
 
 def originate_spy(
-    leg: str, endpoint: str, spy: Spy, caller_id: CallerId, seconds: int, memo: str
+    leg: str,
+    endpoint: str,
+    spy: Spy,
+    caller_id: CallerId,
+    seconds: int,
+    memo: str,
+    header: SipHeader | None = None,
 ) -> Action:
     """Call a phone and, once it answers, let it listen, whisper or barge in.
 
     ``leg`` becomes the new channel's Uniqueid, ``endpoint`` is whom to call (``PJSIP/0003*024``),
-    ``seconds`` how long to ring and ``memo`` what the leg is to remember (a comma in it would begin
-    another variable). Raises ValueError when a value holds a control character or the target is no
-    Uniqueid. Source: Asterisk documentation, Originate.
+    ``seconds`` how long to ring, ``memo`` what the leg is to remember and ``header`` what its
+    INVITE is to say besides (in both a comma would begin another variable). Raises ValueError when
+    a value holds a control character or the target is no Uniqueid. Source: Asterisk documentation,
+    Originate.
     """
     if not _UNIQUEID.fullmatch(spy.target):
         raise ValueError("the target is no Uniqueid")
-    silenced = "".join(f",{direction.value}={_SILENT}" for direction in spy.silenced)
+    more = "".join(f",{direction.value}={_SILENT}" for direction in spy.silenced)
+    if header is not None:
+        more += f",{_sent_with_invite(endpoint, header)}"
     return _action(
         "Originate",
         Channel=endpoint,
@@ -103,9 +112,20 @@ def originate_spy(
         CallerID=f"{caller_id.name} <{caller_id.number}>".lstrip(),
         Timeout=str(seconds * 1000),
         ChannelId=leg,
-        Variable=f"{SESSION_VARIABLE}={memo}{silenced}",
+        Variable=f"{SESSION_VARIABLE}={memo}{more}",
         Async="true",
     )
+
+
+def _sent_with_invite(endpoint: str, header: SipHeader) -> str:
+    """The variable that has Asterisk send a header with the INVITE to an endpoint.
+
+    Source: Asterisk documentation, function PJSIP_HEADER; chan_sip's SIPAddHeader leaves what it
+    adds in variables named so.
+    """
+    if endpoint.startswith("SIP/"):
+        return f"SIPADDHEADER01={header.name}: {header.value}"
+    return f"PJSIP_HEADER(add,{header.name})={header.value}"
 
 
 def set_volume(uniqueid: str, direction: Direction, *, loud: bool) -> Action:

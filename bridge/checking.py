@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from bridge import actions, versions
 from bridge.actions import Pbx
+from bridge.directory import Directory
 from bridge.errors import PbxUnavailable
 from bridge.events import Event, Listed, Originated
 from bridge.model import Extension, ExtensionType
@@ -98,12 +99,12 @@ class Probe:
 
 
 async def check_pbx(
-    pbx: Pbx, probe: Probe, extensions: Iterable[Extension], where: str, *, keys: bool
+    pbx: Pbx, probe: Probe, directory: Directory | None, where: str, *, keys: bool
 ) -> list[Finding]:
     """Look at everything a whisper needs of the PBX.
 
-    ``pbx`` is the link that ``probe`` listens to and that is up, ``extensions`` are those of the
-    directory, ``where`` says how it is reached, ``keys`` whether keys are to be followed. A link
+    ``pbx`` is the link that ``probe`` listens to and that is up, ``directory`` None if there is no
+    good one, ``where`` says how it is reached, ``keys`` whether keys are to be followed. A link
     that goes meanwhile is a finding too.
     """
     findings = [Finding("AMI", Verdict.OK, f"logged in at {where}, {probe.channels} channels")]
@@ -115,9 +116,12 @@ async def check_pbx(
         findings.append(await _module(pbx, "volume", "func_volume", without))
         if keys:
             findings.append(await _module(pbx, "keys", "app_senddtmf"))
+        if directory is not None and directory.sends_pjsip_headers():
+            without = ": every phone rings, none is asked to answer by itself"
+            findings.append(await _module(pbx, "auto_answer", "res_pjsip_header_funcs", without))
         findings.append(await _version(pbx))
         findings.append(await _clock(pbx))
-        findings += await _extensions(pbx, extensions)
+        findings += await _extensions(pbx, directory.extensions() if directory else ())
     except PbxUnavailable as error:
         findings.append(
             Finding("AMI", Verdict.FAILURE, error.message, "look at Asterisk's log and load")

@@ -35,6 +35,18 @@ class User:
     organization: Organization
 
 
+SIP_TECHNOLOGIES = ("PJSIP", "SIP")
+"""Technologies of Asterisk that speak SIP: chan_pjsip and chan_sip."""
+
+
+@dataclass(frozen=True, slots=True)
+class SipHeader:
+    """A header of a SIP request, of RFC 3261 or of a phone's maker."""
+
+    name: str
+    value: str
+
+
 class ExtensionType(StrEnum):
     """What an extension is; only a ``PHONE`` (a phone terminal) can be rung for a whisper."""
 
@@ -52,7 +64,8 @@ class Extension:
 
     ``endpoint`` is technology and name as Asterisk writes them, ``PJSIP/0003*210``. Nobody may
     listen in on one that is ``protected``. One that is ``discovered`` has no line of its own in the
-    directory: it exists if the PBX knows its endpoint.
+    directory: it exists if the PBX knows its endpoint. ``auto_answer`` has its phone pick up by
+    itself when it is called to whisper.
     """
 
     number: str
@@ -62,6 +75,7 @@ class Extension:
     caller_id: CallerId
     protected: bool = False
     discovered: bool = False
+    auto_answer: SipHeader | None = None
 
     @property
     def organization(self) -> Organization:

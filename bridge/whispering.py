@@ -86,9 +86,17 @@ class Whispering:
         # Nothing of it can be heard before this function ends: a fault here leaves no trace.
         silenced = () if session.settled else modes.silenced(session.options, session.mode)
         spy = Spy(session.target, session.options, silenced)
-        phone, memo = session.supervisor.endpoint, pack_session(session.memo())
+        phone, memo = session.supervisor, pack_session(session.memo())
         sent = self._pbx.send(
-            actions.originate_spy(session.leg, phone, spy, session.caller_id, seconds, memo)
+            actions.originate_spy(
+                session.leg,
+                phone.endpoint,
+                spy,
+                session.caller_id,
+                seconds,
+                memo,
+                phone.auto_answer,
+            )
         )
         self.book.open(session)
         self._first_signs[session.leg] = asyncio.get_running_loop().create_future()

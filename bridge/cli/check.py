@@ -135,8 +135,7 @@ async def _pbx(settings: Settings, directory: Directory | None) -> list[Finding]
     where = f"{settings.ami_host}:{settings.ami_port}"
     try:
         async with linked(settings) as (link, probe):
-            extensions = directory.extensions() if directory else ()
-            found = await check_pbx(link, probe, extensions, where, keys=settings.follow_keys)
+            found = await check_pbx(link, probe, directory, where, keys=settings.follow_keys)
             return [_privacy(settings), *found]
     except NoLink as trouble:
         return [_no_link(str(trouble))]

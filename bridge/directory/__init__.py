@@ -18,11 +18,12 @@ The directory is one TOML document. What was read from it never changes, it is r
     endpoint = "PJSIP/0003*210"             # the default: PJSIP and the number
     caller_id = "Agent 210 <0003*210>"      # default: no name, and the number
     protected = true                        # nobody may listen in; default false
+    auto_answer = "yealink"                 # its phone picks up by itself; see auto_answer
 
     [[discovery]]                           # extensions that need no line of their own
     endpoint = "PJSIP/0003*{number}"
     numbers = ["2XX"]                       # short ones; see patterns
-    user = "12"                             # and type, caller_id, protected as above
+    user = "12"                             # and type, caller_id, … as above
 
     [[apps]]
     client_id = "my-app"

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from bridge.callerid import parse_caller_id
 from bridge.directory.kinds import LONGEST, PLACE
-from bridge.model import CallerId, Extension, ExtensionType, User
+from bridge.model import CallerId, Extension, ExtensionType, SipHeader, User
 
 KEPT = 4096
 """Numbers and endpoints for which the patterns need not be tried again."""
@@ -28,6 +28,7 @@ class Pattern:
     type: ExtensionType
     protected: bool
     caller_id: str | None
+    auto_answer: SipHeader | None = None
 
     def extension(self, number: str) -> Extension | None:
         """The extension of an extended number, if it is one of these."""
@@ -42,6 +43,7 @@ class Pattern:
             caller_id=self._shown_as(number, short),
             protected=self.protected,
             discovered=True,
+            auto_answer=self.auto_answer,
         )
 
     def number_of(self, endpoint: str) -> str | None:
@@ -78,6 +80,11 @@ class Extensions:
     def listed(self) -> Iterable[Extension]:
         """Those with a line of their own."""
         return self._listed.values()
+
+    def answering(self) -> Iterable[str]:
+        """The endpoints, or the forms of them, whose phones are to answer by themselves."""
+        every: list[Extension | Pattern] = [*self._listed.values(), *self._patterns]
+        return [one.endpoint for one in every if one.auto_answer is not None]
 
     def by_number(self, number: str) -> Extension | None:
         """The extension with an extended number."""

@@ -115,6 +115,10 @@ class Directory:
         """Every extension that is written down."""
         return self._extensions.listed()
 
+    def sends_pjsip_headers(self) -> bool:
+        """Return whether some phone of chan_pjsip is to answer by itself."""
+        return any(endpoint.startswith("PJSIP/") for endpoint in self._extensions.answering())
+
     def written(self, number: str, organization: Organization | None) -> Extension | None:
         """Return the extension with a number: extended, or short inside ``organization``.
 

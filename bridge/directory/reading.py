@@ -10,12 +10,14 @@ from bridge.directory.reach import prefix_of
 from bridge.directory.tables import Row
 from bridge.model import (
     DEFAULT_ACTIONS,
+    SIP_TECHNOLOGIES,
     App,
     CallerId,
     Extension,
     ExtensionType,
     Permission,
     Reach,
+    SipHeader,
     User,
 )
 
@@ -33,6 +35,7 @@ def extension_of(row: Row, users: Mapping[str, User]) -> Extension:
         endpoint=row["endpoint"],
         caller_id=_shown_as(row),
         protected=row.values.get("protected", False),
+        auto_answer=_auto_answer(row),
     )
 
 
@@ -45,6 +48,7 @@ def pattern_of(row: Row, users: Mapping[str, User]) -> Pattern:
         type=_type_of(row),
         protected=row.values.get("protected", False),
         caller_id=row.values.get("caller_id"),
+        auto_answer=_auto_answer(row),
     )
 
 
@@ -61,6 +65,13 @@ def app_of(row: Row, users: Mapping[str, User]) -> App:
 
 def _type_of(row: Row) -> ExtensionType:
     return ExtensionType(row.values.get("type", ExtensionType.PHONE))
+
+
+def _auto_answer(row: Row) -> SipHeader | None:
+    header: SipHeader | None = row.values.get("auto_answer")
+    if header is not None and row["endpoint"].partition("/")[0] not in SIP_TECHNOLOGIES:
+        raise row.mistake("auto_answer", "auto_answer takes an endpoint of PJSIP/ or SIP/")
+    return header
 
 
 def _shown_as(row: Row) -> CallerId:

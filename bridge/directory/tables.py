@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import bridge.directory.kinds as kinds
 from bridge.client_secrets import checked_hash
+from bridge.directory.auto_answer import auto_answer
 from bridge.directory.kinds import Reader
 from bridge.model import SUPERVISION, ExtensionType, Permission, Reach
 from bridge.toml_lines import TomlPath, did_you_mean
@@ -53,8 +54,9 @@ TABLES: Mapping[str, Table] = {
             "endpoint": kinds.endpoint,
             "caller_id": kinds.caller_id,
             "protected": kinds.flag,
+            "auto_answer": auto_answer,
         },
-        optional=frozenset({"type", "endpoint", "caller_id", "protected"}),
+        optional=frozenset({"type", "endpoint", "caller_id", "protected", "auto_answer"}),
         unique=("number", "endpoint"),
     ),
     "discovery": Table(
@@ -66,8 +68,9 @@ TABLES: Mapping[str, Table] = {
             "type": kinds.one_of(ExtensionType),
             "caller_id": kinds.with_number(kinds.caller_id),
             "protected": kinds.flag,
+            "auto_answer": auto_answer,
         },
-        optional=frozenset({"type", "caller_id", "protected"}),
+        optional=frozenset({"type", "caller_id", "protected", "auto_answer"}),
     ),
     "apps": Table(
         "app",

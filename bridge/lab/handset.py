@@ -161,6 +161,18 @@ class Handset:
         )
         return IncomingCall(event.name, event.number, event.call_id)
 
+    def invite(self, call_id: str) -> str:
+        """Return the INVITE with which a call came in, as it was received.
+
+        Raises:
+            LabError: no such call came in.
+        """
+        log = self._log.read_text(errors="replace").replace("\r", "")
+        for message in re.findall(r"^INVITE sip:.*?\n\n", log, re.DOTALL | re.MULTILINE):
+            if f"\nCall-ID: {call_id}\n" in message:
+                return str(message)
+        raise LabError(f"{self.number} was not invited to {call_id}")
+
     async def established(self, within: float = 5, *, since: int = 0) -> PhoneEvent:
         """Wait until a call is answered, by whichever side."""
         return await self.event("CALL_ESTABLISHED", within=within, since=since)

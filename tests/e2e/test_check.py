@@ -104,6 +104,7 @@ user = 12
 [[extensions]]
 number = "0003*024"
 user = 12
+auto_answer = "snom"
 """
     )
     operator.settings["BRIDGE_DIRECTORY"] = str(directory)
@@ -132,6 +133,7 @@ async def test_a_pbx_with_everything_a_whisper_needs(known: Operator) -> None:
             "events": "ok",
             "ChanSpy": "ok",
             "volume": "ok",
+            "auto_answer": "ok",
             "Asterisk": "warning",
             "clock": "ok",
             "extensions": "ok",
@@ -191,6 +193,7 @@ async def test_rights_that_are_too_few_or_too_many(
         ("app_chanspy", 1, "ChanSpy", "failure"),
         ("func_volume", 0, "volume", "warning"),
         ("app_senddtmf", 1, "keys", "failure"),
+        ("res_pjsip_header_funcs", 0, "auto_answer", "warning"),
         ("func_module", 0, "ChanSpy", "unknown"),
     ],
 )

@@ -88,6 +88,7 @@ def _people(kind: Kind, cast: int) -> str:
         text += _EXTENSION.format(
             number=number(role, cast), user=user, kind=kind.technology, name=role.title()
         )
+        text += _AUTO_ANSWER if role == "deputy" else ""
     return text
 
 
@@ -164,6 +165,8 @@ user = "{user}"
 endpoint = "{kind}/{number}"
 caller_id = "{name} <{number}>"
 """
+
+_AUTO_ANSWER = 'auto_answer = "snom"\n'
 
 _MODULES = """
 load = res_pjsip_endpoint_identifier_ip.so

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bridge import actions
 from bridge.actions import Action, Direction, Spy
 from bridge.memory import LEG_VARIABLE, SESSION_VARIABLE
-from bridge.model import CallerId
+from bridge.model import CallerId, SipHeader
 
 CALLER_ID = CallerId("Whisper To Me", "42420042")
 
@@ -23,9 +23,10 @@ def whisper(
     caller_id: CallerId = CALLER_ID,
     memo: str = "bWVtbw==",
     silenced: tuple[Direction, ...] = (),
+    header: SipHeader | None = None,
 ) -> Action:
     spy = Spy(target, "uqwES", silenced)
-    return actions.originate_spy(leg, endpoint, spy, caller_id, 20, memo)
+    return actions.originate_spy(leg, endpoint, spy, caller_id, 20, memo, header)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,23 @@ def test_a_spy(silenced: tuple[Direction, ...], more: str) -> None:
         "Async": "true",
     }
     assert (asked.name, asked.complete) == ("Originate", None)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "variable"),
+    [
+        ("PJSIP/0003*024", "PJSIP_HEADER(add,Alert-Info)=<sip:x>;info=alert-autoanswer"),
+        ("SIP/0003*024", "SIPADDHEADER01=Alert-Info: <sip:x>;info=alert-autoanswer"),
+    ],
+)
+def test_a_phone_that_is_to_answer_by_itself(endpoint: str, variable: str) -> None:
+    asked = whisper(
+        endpoint=endpoint,
+        silenced=(Direction.TO_PHONE,),
+        header=SipHeader("Alert-Info", "<sip:x>;info=alert-autoanswer"),
+    )
+    memo = f"{SESSION_VARIABLE}=bWVtbw=="
+    assert asked.headers["Variable"] == f"{memo},VOLUME(TX)=-32767,{variable}"
 
 
 def test_a_caller_without_a_name_is_a_number() -> None:
@@ -130,6 +148,7 @@ VALUES: list[Callable[[str], Action]] = [
     lambda value: whisper(memo=value),
     lambda value: whisper(caller_id=CallerId(value, "1")),
     lambda value: whisper(caller_id=CallerId("A", value)),
+    lambda value: whisper(header=SipHeader("Alert-Info", value)),
     actions.hang_up,
     actions.device_state,
     lambda value: actions.remember(value, "memo"),
@@ -142,6 +161,7 @@ NAMES_OF_VALUES = [
     "memo",
     "name",
     "number",
+    "header",
     "hangup",
     "device",
     "channel",
