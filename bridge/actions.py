@@ -117,6 +117,39 @@ def originate_spy(
     )
 
 
+NOTICE_CONTEXT = "whisper-bridge-notice"
+"""The context of the dialplan that plays notices."""
+
+
+def originate_notice(spy: str, player: str, target: str, sound: str) -> Action:
+    """Have a sound whispered to a channel and to nobody else.
+
+    ``spy`` and ``player`` become the Uniqueids of the halves of a Local channel: one whispers to
+    ``target`` (a Uniqueid) what the other plays, which ends with the sound. Raises ValueError as
+    ``originate_spy`` does. Source: Asterisk documentation, Originate, Local Channel, ChanSpy.
+    """
+    if not _UNIQUEID.fullmatch(target):
+        raise ValueError("the target is no Uniqueid")
+    return _action(
+        "Originate",
+        Channel=f"Local/s@{NOTICE_CONTEXT}",
+        Application="ChanSpy",
+        Data=f"{target},uqwES",
+        ChannelId=spy,
+        OtherChannelId=player,
+        Variable=f"WHISPER_BRIDGE_NOTICE={sound}",
+        Async="true",
+    )
+
+
+def context_exists(context: str) -> Action:
+    """Ask whether the dialplan has the extension s of a context: the ``Value`` is 1 or 0.
+
+    It is empty where func_dialplan is not loaded (Asterisk documentation, DIALPLAN_EXISTS).
+    """
+    return _action("Getvar", Variable=f"DIALPLAN_EXISTS({context},s,1)")
+
+
 def _sent_with_invite(endpoint: str, header: SipHeader) -> str:
     """The variable that has Asterisk send a header with the INVITE to an endpoint.
 

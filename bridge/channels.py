@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from bridge.events import ChannelState
 from bridge.memory import CallMemo, LegMemo
-from bridge.model import WHISPER_LEG_PREFIX, CallerId, Extension, Technology
+from bridge.model import NOTICE_PREFIX, WHISPER_LEG_PREFIX, CallerId, Extension, Technology
 
 _INTERNAL = frozenset(
     {
@@ -165,6 +165,8 @@ def kind_of(name: str, uniqueid: str) -> Technology:
     """What kind of channel it is, by its name and Uniqueid."""
     if uniqueid.startswith(WHISPER_LEG_PREFIX):
         return Technology.SPY
+    if uniqueid.startswith(NOTICE_PREFIX):
+        return Technology.INTERNAL
     technology = name.partition("/")[0]
     if technology in _INTERNAL or name.endswith("<ZOMBIE>"):
         return Technology.INTERNAL

@@ -119,6 +119,8 @@ async def check_pbx(
         if directory is not None and directory.sends_pjsip_headers():
             without = ": every phone rings, none is asked to answer by itself"
             findings.append(await _module(pbx, "auto_answer", "res_pjsip_header_funcs", without))
+        if directory is not None and directory.gives_notice():
+            findings += await _notice(pbx)
         findings.append(await _version(pbx))
         findings.append(await _clock(pbx))
         findings += await _extensions(pbx, directory.extensions() if directory else ())
@@ -183,6 +185,22 @@ async def _module(pbx: Pbx, subject: str, module: str, without: str = "") -> Fin
     remedy = "in modules.conf: load = func_module.so"
     said = f"the PBX cannot say whether {module} is loaded"
     return Finding(subject, Verdict.UNKNOWN, said, remedy)
+
+
+async def _notice(pbx: Pbx) -> list[Finding]:
+    """Whether notices to agents can be played: without them nobody can listen in."""
+    module = await _module(pbx, "notice", "app_playback")
+    answer = await pbx.send(actions.context_exists(actions.NOTICE_CONTEXT))
+    context, remedy = actions.NOTICE_CONTEXT, "add extensions.d/whisper-bridge.conf to the dialplan"
+    match answer.headers.get("Value", ""):
+        case "1":
+            return [module]
+        case "0":
+            said = f"the dialplan has no context {context}: nobody can whisper or listen"
+            return [Finding("notice", Verdict.FAILURE, said, remedy)]
+    said = f"the PBX cannot say whether its dialplan has a context {context}"
+    remedy = "in modules.conf: load = func_dialplan.so"
+    return [Finding("notice", Verdict.UNKNOWN, said, remedy)]
 
 
 async def _version(pbx: Pbx) -> Finding:

@@ -147,6 +147,13 @@ class ModeChanged(OfWhisper):
 
 
 @dataclass(frozen=True, slots=True)
+class Noticed(OfWhisper):
+    """The target was played the notice of its organization, the ``sound`` of that name."""
+
+    sound: str
+
+
+@dataclass(frozen=True, slots=True)
 class WrongTarget(OfWhisper):
     """Alarm: it is attached to another channel (a Uniqueid) than its target."""
 

@@ -67,7 +67,8 @@ class SessionMemo(NamedTuple):
 
     ``others`` are the Uniqueids of those the target talks to; then comes who asked for it, and at
     which epoch second. ``options`` are those its ChanSpy starts with; one of an earlier version has
-    none and no ``mode``, but may be ``private``. Written as an array, since a whisper waits for it:
+    none and no ``mode``, but may be ``private``. It is ``noticed`` once the target was given the
+    notice of its organization. Written as an array, since a whisper waits for it:
     new fields come last.
     """
 
@@ -86,6 +87,7 @@ class SessionMemo(NamedTuple):
     request: str = ""
     mode: Mode | None = None
     options: str = ""
+    noticed: bool = False
 
 
 AnyMemo = TypeVar("AnyMemo", Memo, SessionMemo)

@@ -20,11 +20,16 @@ class CallerId:
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """A tenant of the PBX; the numbers of its extensions begin with ``prefix*``."""
+    """A tenant of the PBX; the numbers of its extensions begin with ``prefix*``.
+
+    ``notice`` is the sound by which its people are told that somebody listens, as Asterisk names
+    it; None for none.
+    """
 
     id: str
     name: str
     prefix: str
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,3 +263,6 @@ class Technology(Enum):
 
 WHISPER_LEG_PREFIX = "whisper-"
 """Every leg this service originates has a Uniqueid that begins so, from its first event on."""
+
+NOTICE_PREFIX = "notice-"
+"""The halves of the channels that play notices have Uniqueids that begin so."""

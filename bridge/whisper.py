@@ -61,6 +61,7 @@ class Reason(Enum):
     OTHERS_CHANGED = "the target talks to somebody else now"
     WRONG_TARGET = "wrong target"
     FORBIDDEN = "not allowed any more"
+    NO_NOTICE = "the notice to the agent could not be played"
     LINK_LOST = "link lost"
     HUNG_UP = "hung up on request"
 
@@ -124,6 +125,8 @@ class Session:
     ``others`` are the Uniqueids of those the target talked to when it was asked for, which was by
     ``asker`` and at the epoch second ``requested``; by ``until`` the phone has been answered.
 
+    It is ``noticed`` once the target was given the notice of its organization.
+
     ``deadline`` is when its next sign is overdue, in seconds of a steady clock, and ``verdict``
     why the bridge itself ends it, if it does.
     """
@@ -142,6 +145,7 @@ class Session:
     requested: float = 0.0
     until: float = 0.0
     settled: bool = True
+    noticed: bool = False
     state: State = State.REQUESTED
     verdict: Reason | None = None
     reason: Reason | None = None
@@ -174,6 +178,7 @@ class Session:
             request=self.asker.request,
             mode=self.mode,
             options=self.options,
+            noticed=self.noticed,
         )
 
 
@@ -250,6 +255,14 @@ class Book:
         changed = replace(current, mode=mode, settled=settled)
         self._sessions[session.leg] = changed
         return changed
+
+    def note(self, session: Session) -> Session:
+        """Note that the target was given its notice, and return what the session is now."""
+        current = self._sessions.get(session.leg, session)
+        noticed = replace(current, noticed=True)
+        if session.leg in self._sessions:
+            self._sessions[session.leg] = noticed
+        return noticed
 
     def adopt(self, session: Session) -> None:
         """Write down a session that was under way before this book was."""

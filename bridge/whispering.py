@@ -18,7 +18,8 @@ from bridge.errors import LinkLost, PbxUnavailable
 from bridge.events import Event, Listed
 from bridge.happenings import MOVED, Adopted, Attached, TakenOver, WrongTarget
 from bridge.memory import SessionMemo, pack_session, unpack
-from bridge.model import WHISPER_LEG_PREFIX, Asker, CallerId, Mode
+from bridge.model import NOTICE_PREFIX, WHISPER_LEG_PREFIX, Asker, CallerId, Mode
+from bridge.notifying import Notifying
 from bridge.reporting import Reporting
 from bridge.views import peers
 from bridge.whisper import (
@@ -63,6 +64,7 @@ class Whispering:
     ) -> None:
         self.book = Book()
         self.changing = Changing(pbx, self.book, report, self._spawn, self._broken)
+        self.notifying = Notifying(pbx, self.book, authority, report, self._spawn, self._unnoticed)
         self._pbx = pbx
         self._picture = picture
         self._authority = authority
@@ -155,6 +157,7 @@ class Whispering:
         for session in self.book:
             self._wake(session)
         self.changing.on_lost()
+        self.notifying.on_lost()
 
     def reconcile(self, items: Mapping[str, Listed]) -> None:
         """Take in what the PBX lists, by Uniqueid, after the picture has."""
@@ -165,6 +168,7 @@ class Whispering:
             self._reconcile(session, items.get(session.leg))
         for session in self.book:
             self._settle(session)
+            self.notifying.attend(session)
         self._set_timer()
 
     # What is done to a leg
@@ -220,7 +224,8 @@ class Whispering:
     def _is_known_spy(self, uniqueid: str) -> bool:
         """Whether a spy was one from its beginning, rather than took over somebody's."""
         channel = self._picture.channels.get(uniqueid)
-        return uniqueid in self.book or (channel is not None and channel.spying is not None)
+        spying = channel is not None and channel.spying is not None
+        return spying or uniqueid in self.book or uniqueid.startswith(NOTICE_PREFIX)
 
     # How a session moves
 
@@ -238,6 +243,7 @@ class Whispering:
             self._settle(moved)
         if moved.state is not session.state:
             self._report_move(moved)
+            self.notifying.attend(moved)
         if moved.verdict is not None and moved.state is not State.ENDED:
             self._spawn(self._hang_up(moved.leg))
 
@@ -271,6 +277,9 @@ class Whispering:
 
     def _broken(self, session: Session) -> None:
         self._condemn(session, Reason.FAILED)
+
+    def _unnoticed(self, session: Session) -> None:
+        self._condemn(session, Reason.NO_NOTICE)
 
     def _wrong_target(self, session: Session, attached_to: str) -> None:
         log.critical(
@@ -324,6 +333,7 @@ class Whispering:
             self._condemn(session, Reason.OTHERS_CHANGED)
 
     def _on_spy_started(self, event: events.SpyStarted) -> None:
+        self.notifying.on_spy_started(event)
         session = self.book.get(event.spyer.uniqueid)
         if session is None:
             return
@@ -338,6 +348,7 @@ class Whispering:
             self._sign(session, Sign.DETACHED)
 
     def _on_hung_up(self, event: events.HungUp) -> None:
+        self.notifying.on_hung_up(event)
         uniqueid = event.channel.uniqueid
         session = self.book.get(uniqueid)
         if session is not None:
@@ -354,6 +365,7 @@ class Whispering:
         self.changing.on_key(event)
 
     def _on_originated(self, event: events.Originated) -> None:
+        self.notifying.on_originated(event)
         session = self.book.get(event.uniqueid)
         if session is None:
             return
@@ -408,6 +420,7 @@ class Whispering:
             requested=memo.requested,
             until=memo.until,
             settled=False,
+            noticed=memo.noticed,
             state=State.ANSWERED if answered else State.RINGING,
         )
         self.book.adopt(session)

@@ -41,6 +41,7 @@ RINGS: Final = (
             "whispering",
             "changing",
             "ending",
+            "notifying",
             "remembering",
             "following",
             "reporting",

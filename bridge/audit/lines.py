@@ -21,6 +21,7 @@ from bridge.happenings import (
     Linked,
     ModeChanged,
     Moment,
+    Noticed,
     OfWhisper,
     Requested,
     Ringing,
@@ -164,6 +165,9 @@ class Clerk:
         by = _asker(told.by) if told.by else {"key": True}
         yield self._step("mode", told, moment) | {"before": told.before} | by
 
+    def _noticed(self, told: Noticed, moment: Moment) -> Iterable[Line]:
+        yield self._step("notice", told, moment) | {"sound": told.sound}
+
     def _wrong_target(self, told: WrongTarget, moment: Moment) -> Iterable[Line]:
         alarm = {"reason": "wrong_target", "attached_to": told.attached_to}
         yield self._step("alarm", told, moment) | alarm
@@ -264,6 +268,7 @@ _WRITERS: dict[type, Callable[[Clerk, Any, Moment], Iterable[Line]]] = {
     Detached: Clerk._detached,
     Ended: Clerk._ended,
     ModeChanged: Clerk._mode_changed,
+    Noticed: Clerk._noticed,
     WrongTarget: Clerk._wrong_target,
     TakenOver: Clerk._taken_over,
     Linked: Clerk._linked,

@@ -9,6 +9,7 @@ from bridge.audit.lines import Line
 _DISCREET: Final = (
     *("event", "leg", "call", "action", "app", "user", "address", "request"),
     *("outcome", "reason", "before", "mode", "after", "seconds", "since", "not_before", "lines"),
+    "sound",
 )
 """What a log may hold: no number, and no text that a client wrote as it liked."""
 
@@ -58,7 +59,16 @@ def _details(line: Line) -> Iterator[str]:
     for name in ("mode" if "mode" in line else "action", "outcome", "reason"):
         if line.get(name):
             yield _printable(line[name])
-    for name in ("number", "after", "seconds", "not_before", "lines", "attached_to", "successor"):
+    for name in (
+        "sound",
+        "number",
+        "after",
+        "seconds",
+        "not_before",
+        "lines",
+        "attached_to",
+        "successor",
+    ):
         if name in line:
             unit = " s" if name in ("after", "seconds") else ""
             yield f"{name.replace('_', ' ')} {_printable(line[name])}{unit}"

@@ -6,6 +6,7 @@ The directory is one TOML document. What was read from it never changes, it is r
     id = "3"
     name = "Default Organization"
     prefix = "0003"
+    notice = "beep"                         # tells its people that somebody listens; default none
 
     [[users]]
     id = "12"

@@ -11,6 +11,7 @@ from bridge.toml_lines import did_you_mean
 EXTENDED = re.compile(r"[0-9]+\*[0-9]+")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9_.*@+#:-]+")
+SOUND = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*")
 PLACE = "{number}"
 """Where the short number stands in what is said of the extensions of a pattern."""
 
@@ -33,6 +34,13 @@ def text(value: Any) -> str:
     if isinstance(value, str) and value.strip() and value.isprintable():
         return value
     raise ValueError("must be a string of printable characters")
+
+
+def sound(value: Any) -> str:
+    """Read the name of a sound, as Playback takes it: no list of them, and no way out."""
+    if isinstance(value, str) and SOUND.fullmatch(value) and ".." not in value:
+        return value
+    raise ValueError("must be the name of a sound of Asterisk's, like beep or custom/notice")
 
 
 def caller_id(value: Any) -> str:

@@ -72,7 +72,7 @@ class Directory:
     def _build(cls, document: Mapping[str, Any]) -> Self:
         tables = read_tables(document)
         organizations = {
-            row["id"]: Organization(row["id"], row["name"], row["prefix"])
+            row["id"]: Organization(row["id"], row["name"], row["prefix"], row.values.get("notice"))
             for row in tables["organizations"]
         }
         users = {
@@ -118,6 +118,10 @@ class Directory:
     def sends_pjsip_headers(self) -> bool:
         """Return whether some phone of chan_pjsip is to answer by itself."""
         return any(endpoint.startswith("PJSIP/") for endpoint in self._extensions.answering())
+
+    def gives_notice(self) -> bool:
+        """Return whether some organization has a notice played to its people."""
+        return any(organization.notice for organization in self._organizations)
 
     def written(self, number: str, organization: Organization | None) -> Extension | None:
         """Return the extension with a number: extended, or short inside ``organization``.

@@ -39,7 +39,9 @@ TABLES: Mapping[str, Table] = {
             "id": kinds.identifier,
             "name": kinds.text,
             "prefix": kinds.matching(re.compile("[0-9]+"), 'must be digits in quotes, like "0003"'),
+            "notice": kinds.sound,
         },
+        optional=frozenset({"notice"}),
         unique=("id", "prefix"),
     ),
     "users": Table(

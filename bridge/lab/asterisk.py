@@ -259,6 +259,7 @@ def render(
     try:
         for directory in (
             "etc/manager.d",
+            "etc/extensions.d",
             "etc/container",
             "log",
             "spool/tmp",
@@ -289,8 +290,9 @@ def _render_all(conf: Path, etc: Path, values: Mapping[str, object]) -> None:
         (etc / f"{name}.conf").write_text("")
     for template in (conf / "lab").glob("*.conf"):
         _fill_in(template, etc, values)
-    for template in conf.glob("manager.d/*.conf"):
-        _fill_in(template, etc / "manager.d", values)
+    for added in ("manager.d", "extensions.d"):
+        for template in conf.glob(f"{added}/*.conf"):
+            _fill_in(template, etc / added, values)
 
 
 def _render_container(

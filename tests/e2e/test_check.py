@@ -92,6 +92,7 @@ def known(stage: Stage, operator: Operator) -> Operator:
 id = 3
 name = "Default Organization"
 prefix = "0003"
+notice = "beep"
 
 [[users]]
 id = 12
@@ -134,6 +135,7 @@ async def test_a_pbx_with_everything_a_whisper_needs(known: Operator) -> None:
             "ChanSpy": "ok",
             "volume": "ok",
             "auto_answer": "ok",
+            "notice": "ok",
             "Asterisk": "warning",
             "clock": "ok",
             "extensions": "ok",
@@ -193,6 +195,8 @@ async def test_rights_that_are_too_few_or_too_many(
         ("app_chanspy", 1, "ChanSpy", "failure"),
         ("func_volume", 0, "volume", "warning"),
         ("app_senddtmf", 1, "keys", "failure"),
+        ("app_playback", 1, "notice", "failure"),
+        ("func_dialplan", 0, "notice", "unknown"),
         ("res_pjsip_header_funcs", 0, "auto_answer", "warning"),
         ("func_module", 0, "ChanSpy", "unknown"),
     ],
@@ -213,6 +217,20 @@ async def test_a_module_that_is_not_loaded(
         code, found = await known.finds()
     assert (code, found[subject]["verdict"]) == (exit_code, verdict)
     assert found[subject]["remedy"] == f"in modules.conf: load = {module}.so"
+
+
+async def test_a_dialplan_that_plays_no_notice(stage: Stage, known: Operator) -> None:
+    file = stage.pbx.run_dir / "etc" / "extensions.d" / "whisper-bridge.conf"
+    before = file.read_text()
+    file.write_text("; nothing\n")
+    try:
+        await stage.observer.action("Command", Command="dialplan reload")
+        code, found = await known.finds()
+    finally:
+        file.write_text(before)
+        await stage.observer.action("Command", Command="dialplan reload")
+    assert (code, found["notice"]["verdict"]) == (1, "failure")
+    assert found["notice"]["remedy"] == "add extensions.d/whisper-bridge.conf to the dialplan"
 
 
 async def test_nobody_there(known: Operator) -> None:

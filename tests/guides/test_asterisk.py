@@ -168,6 +168,17 @@ async def test_an_include_without_a_file_leaves_no_ami_after_a_restart(tmp_path:
             await booting
 
 
+async def test_a_dialplan_plays_notices(tmp_path: Path) -> None:
+    operator = await prepared(tmp_path, "22")
+    edit(operator.pbx, "manager.conf", "#include .*", "")
+    edit(operator.pbx, "extensions.conf", "#include extensions.d/.*", "")
+    async with operator.pbx as pbx:
+        await pbx.boot()
+        *_, shows = await operator.follows("Notices to agents")
+    assert re.search(r"'s' => +1\. Answer\(\)", shows), shows
+    assert "Playback(${WHISPER_BRIDGE_NOTICE})" in shows
+
+
 # As a GUI lays it out
 
 

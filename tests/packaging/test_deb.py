@@ -42,7 +42,8 @@ def test_it_brings_what_an_operator_needs(package: Path) -> None:
     assert modes["./etc/whisper-bridge/bridge.env"] == "-rw-r-----"
     assert modes["./etc/whisper-bridge/directory.toml"] == "-rw-r-----"
     examples = "./usr/share/doc/whisper-bridge/examples"
-    assert f"{examples}/manager.d/whisper-bridge.conf" in modes
+    for added in ("manager.d", "extensions.d"):
+        assert f"{examples}/{added}/whisper-bridge.conf" in modes
     assert not any("ami-secret" in path for path in modes)
 
 

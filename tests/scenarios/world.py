@@ -81,11 +81,13 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(kind: Kind, run_dir: Path, casts: Iterable[int] = CASTS) -> AsyncIterator[World]:
-    """Set a world up, and take it down again."""
+async def a_world(
+    kind: Kind, run_dir: Path, casts: Iterable[int] = CASTS, *, people: str = ""
+) -> AsyncIterator[World]:
+    """Set a world up, and take it down again; ``people`` is another directory than usual."""
     run_dir.mkdir(parents=True, exist_ok=True)
     secret = secrets.token_hex(24)
-    (run_dir / "directory.toml").write_text(directory(kind))
+    (run_dir / "directory.toml").write_text(people or directory(kind))
     async with AsyncExitStack() as stack:
         pbx = await stack.enter_async_context(await a_pbx(kind, run_dir / "pbx", secret))
         server, follower = [
