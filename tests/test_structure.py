@@ -50,7 +50,21 @@ RINGS: Final = (
             "service",
         ),
     ),
-    ("edges", ("ami", "api", "audit", "metrics", "logs", "settings", "keyring", "systemd", "lab")),
+    (
+        "edges",
+        (
+            "ami",
+            "api",
+            "client",
+            "audit",
+            "metrics",
+            "logs",
+            "settings",
+            "keyring",
+            "systemd",
+            "lab",
+        ),
+    ),
     ("root", ("cli", "__main__")),
 )
 """From the inside out: a part imports parts of its own ring or of inner ones."""
@@ -77,14 +91,14 @@ LOOP: Final = {"asyncio", "contextvars", "hmac", "logging", "random", "secrets",
 
 MAY_IMPORT: Final = {"words": PURE, "rules": PURE, "service": PURE | LOOP}
 
-READERS: Final = {"load", "service_manager"}
+READERS: Final = {"load", "load_client", "service_manager"}
 """Who is handed the environment by the command."""
 
 CLOCKS: Final = {"now", "utcnow", "today", "astimezone"}
 WORLDLY: Final = {"open", "print", "input", "eval", "exec", "__import__"}
 
 ONLY: Final = {
-    "aiohttp": {"api", "lab"},
+    "aiohttp": {"api", "client", "lab"},
     "aiohttp.web": {"api"},
     "argon2": {"client_secrets"},
     "argparse": {"cli"},
@@ -92,6 +106,7 @@ ONLY: Final = {
     "panoramisk": {"ami"},
     "prometheus_client": {"metrics"},
     "pydantic_settings": {"settings"},
+    "rich": {"cli"},
 }
 """What is imported in one place, and where; the lab is a client of the API."""
 

@@ -118,5 +118,10 @@ def _sentence(detail: ErrorDetails, given: Mapping[str, Given]) -> str:
     name = name_of(field)
     if field not in given:
         return f"{name}: missing; set it in the environment or in the file {CONFIG} names"
+    return f"{name} ({given[field].origin}): {words_of(detail)}"
+
+
+def words_of(detail: ErrorDetails) -> str:
+    """What is wrong with a value, in an operator's words."""
     words = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    return f"{name} ({given[field].origin}): {WORDS.get(detail['type'], words)}"
+    return WORDS.get(detail["type"], words)
