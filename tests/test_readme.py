@@ -26,8 +26,9 @@ from bridge.lab import packages, tones
 from bridge.lab.asterisk import PHONE_PASSWORD, Asterisk
 from bridge.lab.phone import Phone
 from bridge.lab.server import Server
-from bridge.settings import NAMES, load
+from bridge.settings import CLIENT_NAMES, NAMES, load, load_client
 from tests.support.clients import SECRET_HASH
+from tests.support.terminal import Shell
 from tests.test_structure import RINGS
 
 ROOT: Final = Path(__file__).parents[1]
@@ -113,6 +114,7 @@ def test_every_command_it_shows_is_known_here() -> None:
         r"python3 -m venv \S+|\S+/bin/pip install \.",
         r"export (PATH=\S+|BRIDGE_\w+=\S+)",
         r"whisper-bridge serve",
+        r"whisper-bridge (calls|whisper) .*",
         r"TOKEN=\$\(whisper-bridge token \S+\)|CALLS?=\S+",
         r"curl .*",
     )
@@ -134,6 +136,14 @@ def test_the_settings_table_is_the_settings() -> None:
     for name, field in NAMES.items():
         if name not in needed:
             assert rows[name] == _as_written(getattr(found, field)), name
+
+
+def test_the_table_of_a_clients_settings_is_the_settings() -> None:
+    rows = {row[0].strip("`"): row[1].strip("`") for row in table(section("From a terminal"))}
+    assert list(rows) == list(CLIENT_NAMES)
+    found = load_client({}, {})
+    for name, field in CLIENT_NAMES.items():
+        assert rows[name] == _as_written(getattr(found, field)), name
 
 
 def _as_written(value: Any) -> str:
@@ -257,11 +267,24 @@ class Desk:
     server: Server
     http: aiohttp.ClientSession
     call: str
+    supervisor: Phone
     variables: dict[str, str]
 
     def live(self, text: str) -> str:
         """What README writes, for this bridge and this call."""
         return text.replace(SHOWN_URL, self.server.url).replace(SHOWN_CALL, self.call)
+
+    async def nobody_whispers(self) -> None:
+        """Have the supervisor hang up, whatever an example had him do, and wait for the end."""
+        await self.supervisor.hang_up()
+        headers = {"Authorization": f"Bearer {await self.server.token('panel')}"}
+        url = URL(f"{self.server.url}/uapi/phoneCalls/12/{AGENT}/{self.call}", encoded=True)
+        async with asyncio.timeout(10):
+            while True:
+                async with self.http.get(url, headers=headers) as answer:
+                    if len((await answer.json())["phoneCallView"]) == 1:
+                        return
+                await asyncio.sleep(0.02)
 
     async def run(self, command: Command) -> tuple[int, Any] | None:
         """Do what is typed; for curl, return status and body of the answer."""
@@ -325,7 +348,8 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
         server = await stack.enter_async_context(await _server(run_dir, pbx))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await phones[CUSTOMER].dial(AGENT)
-        yield Desk(server, http, await _call_in_progress(server, http), {})
+        call = await _call_in_progress(server, http)
+        yield Desk(server, http, call, phones[SUPERVISOR], {})
 
 
 async def _server(run_dir: Path, pbx: Asterisk) -> Server:
@@ -401,6 +425,26 @@ def undated(value: Any) -> Any:
     if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", value):
         return "DATE"
     return "TOKEN" if re.fullmatch(r"\w+\.\d{13}\.[\w-]{64}", value) else value
+
+
+@pytest.mark.pbx
+@pytest.mark.timeout(600)
+async def test_a_terminal_shows_what_it_shows(desk: Desk) -> None:
+    token = await desk.server.token("panel")
+    shell = Shell({"WHISPER_URL": desk.server.url, "WHISPER_TOKEN": token})
+    await desk.nobody_whispers()
+    for command in commands(section("From a terminal")):
+        program, *arguments = command.words
+        assert program == "whisper-bridge"
+        said = await shell.runs(*arguments)
+        assert (said.code, said.err) == (0, "")
+        assert shape(clockless(said.out)) == shape(clockless("\n".join(command.answer)))
+    await desk.nobody_whispers()
+
+
+def clockless(text: str) -> str:
+    """The same without times of a day and how long something lasts."""
+    return re.sub(r"\d\d:\d\d:\d\d|\b\d:\d\d\b", "TIME", text)
 
 
 @pytest.mark.pbx

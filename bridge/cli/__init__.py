@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from bridge.cli import (
     audit,
+    calls,
     check,
     container,
     hash_secret,
@@ -18,11 +19,16 @@ from bridge.cli import (
     selftest,
     serve,
     token,
+    watch,
+    whisper,
 )
 from bridge.cli.common import MISTAKES
 from bridge.lab.errors import LabError
 
-_COMMANDS = (serve, check, selftest, token, hash_secret, rotate_key, may, audit, lab, container)
+_COMMANDS = (
+    *(serve, check, selftest, token, hash_secret, rotate_key, may, audit),
+    *(whisper, calls, watch, lab, container),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

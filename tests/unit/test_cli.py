@@ -29,6 +29,9 @@ def test_help_names_the_commands(operator: Operator) -> None:
         "rotate-key",
         "may",
         "audit",
+        "whisper",
+        "calls",
+        "watch",
         "lab",
         "container",
     ]
