@@ -54,8 +54,9 @@ class Picture:
         self.bridges: dict[str, Bridge] = {}
         self.touched: dict[str, Call] = {}
         """Calls of which something changed that must be remembered."""
-        self.changed: set[str] | None = None
-        """Ids of calls that may look different to clients; None while nobody follows them."""
+        self.changed: dict[str, None] | None = None
+        """Ids of calls that may look different to clients, in the order in which they came to;
+        None while nobody follows them."""
 
     def take_touched(self) -> list[Call]:
         """The calls that were touched since the last time; they are untouched now."""
@@ -235,7 +236,7 @@ class Picture:
 
     def _mark(self, call: Call | None) -> None:
         if self.changed is not None and call is not None:
-            self.changed.add(call.id)
+            self.changed[call.id] = None
 
     def _update(self, channel: Channel, seen: Snapshot, now: float) -> None:
         if seen.name != channel.name:

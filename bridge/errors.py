@@ -14,11 +14,18 @@
     │   ├── PrivateInvalid        pc_private_invalid         private
     │   ├── SendCallToInvalid     pc_sendcallto_invalid      sendCallTo
     │   ├── PhoneNumberInvalid    pc_phonenumber_invalid     phoneNumber
+    │   ├── HookInvalid           pce_id_invalid             the id of a phone call event
+    │   ├── HookTypeInvalid       pce_type_invalid           type
+    │   ├── HookMethodInvalid     pce_method_invalid         method
+    │   ├── HookUrlInvalid        pce_url_invalid            url
+    │   ├── HookStatusInvalid     pce_status_invalid         status
+    │   ├── HookNoteInvalid       pce_note_invalid           note
     │   └── ListParameterInvalid  count_invalid, startindex_invalid, …: one per list parameter
     ├── AccessDenied (401)        access_denied
     │   └── TokenExpired          it was good once
     ├── ActionForbidden (403)     access_denied              the app does not have the action
     ├── ActionConflict (409)      pc_action_conflict         that cannot be changed while it lasts
+    ├── TooManyHooks (409)        pce_limit_reached          the app has as many as it may
     ├── TokenError                what the token endpoint answers (RFC 6749, section 5.2)
     │   ├── InvalidTokenRequest (400)   invalid_request
     │   ├── UnsupportedGrantType (400)  unsupported_grant_type
@@ -135,6 +142,54 @@ class PhoneNumberInvalid(BadRequest):
     default = "phoneNumber must be one number: digits, * and #, perhaps after a +."
 
 
+class HookInvalid(BadRequest):
+    """The id of a phone call event is malformed, or there is none to change."""
+
+    code = "pce_id_invalid"
+    default = "The id must be alphanumeric and reference an existing phone call event of the app."
+
+
+class HookTypeInvalid(BadRequest):
+    """``type`` is wrong, in the body or in the path."""
+
+    code = "pce_type_invalid"
+    default = (
+        "type must be 0 (dial-in), 1 (dial-out), 2 (hangup), 3 (an incoming call is answered) or"
+        " 4 (an outgoing call is answered)."
+    )
+
+
+class HookMethodInvalid(BadRequest):
+    """``method`` is wrong."""
+
+    code = "pce_method_invalid"
+    default = "method must be 0 (GET) or 1 (POST)."
+
+
+class HookUrlInvalid(BadRequest):
+    """``url`` is wrong, or leads where nothing is sent."""
+
+    code = "pce_url_invalid"
+    default = (
+        "url must be an http or https URL of at most 2000 characters (RFC 3986), without"
+        " credentials and without a fragment."
+    )
+
+
+class HookStatusInvalid(BadRequest):
+    """``status`` is wrong."""
+
+    code = "pce_status_invalid"
+    default = "status must be 0 (disabled) or 1 (enabled)."
+
+
+class HookNoteInvalid(BadRequest):
+    """``note`` is wrong."""
+
+    code = "pce_note_invalid"
+    default = "note must be a text of at most 1000 characters."
+
+
 class ListParameterInvalid(BadRequest):
     """A parameter of a list request is wrong; its name is in the code."""
 
@@ -204,6 +259,14 @@ class ActionConflict(ApiError):
         "The extension of sendCallTo takes part in the call in another way, which cannot be changed"
         " to this one while it lasts."
     )
+
+
+class TooManyHooks(ApiError):
+    """The app has as many phone call events as it may; one that is removed makes room."""
+
+    status = 409
+    code = "pce_limit_reached"
+    default = "The app has as many phone call events as it may have."
 
 
 class NotFound(ApiError):

@@ -10,7 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bridge.calls import Picture
 from bridge.channels import Call
@@ -84,10 +84,25 @@ class Subscription:
             self.woken.set()
 
 
+class Observer(Protocol):
+    """Who looks at every call that changed, in order, and misses no step but those of a moment."""
+
+    def look(self, call_id: str, call: Call | None) -> None:
+        """Look at a call that may have changed; None when it is gone, or goes on under another id.
+
+        It must be quick and not wait for anything.
+        """
+        ...
+
+    def begin(self) -> None:
+        """Take what was looked at so far for what there was before."""
+        ...
+
+
 class Following:
     """The changes of one picture. ``show`` is how clients see a call.
 
-    Nothing is followed, and nothing costs, before the first subscription.
+    Nothing is followed, and nothing costs, before the first subscription or the observer.
     """
 
     def __init__(self, picture: Picture, show: Show) -> None:
@@ -99,6 +114,7 @@ class Following:
         self._log: deque[_Entry] = deque(maxlen=KEPT)
         self._subscriptions: set[Subscription] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._observer: Observer | None = None
 
     def close(self) -> None:
         """Follow no longer, and let every subscriber go."""
@@ -128,25 +144,44 @@ class Following:
         for uniqueid in (happening.session.leg, happening.session.target):
             channel = self._picture.channels.get(uniqueid)
             if channel is not None and channel.call is not None:
-                self._picture.changed.add(channel.call.id)
+                self._picture.changed[channel.call.id] = None
         self.happened()
 
     def everything(self) -> None:
         """The picture was fetched anew: whatever differs from before has changed."""
         if self._picture.changed is None:
             return
-        self._picture.changed |= {call.id for call in self._picture.calls()} | self._known.keys()
+        there = (call.id for call in self._picture.calls())
+        self._picture.changed |= dict.fromkeys([*self._known, *there])
         self._gather()
+
+    def complete(self) -> None:
+        """The picture was fetched anew, and every call there is is in it."""
+        self.everything()
+        if self._observer is not None:
+            self._observer.begin()
+
+    def parting(self, uniqueid: str) -> None:
+        """A channel is about to part from another: who was with whom is looked at before."""
+        if self._observer is None:
+            return
+        channel = self._picture.channels.get(uniqueid)
+        call = channel.call if channel is not None else None
+        if call is not None and call.id in (self._picture.changed or ()):
+            self._observe(call.id)
+
+    def observe(self, observer: Observer) -> None:
+        """Have all calls looked at from now on, first those there are."""
+        self._observer = observer
+        self._begin()
+        for call in self._picture.calls():
+            observer.look(call.id, call)
 
     # Subscribers
 
     def subscribe(self, extensions: Container[Extension]) -> Subscription:
         """Follow the calls of these extensions from now on."""
-        if self._picture.changed is None:
-            self._picture.changed = set()
-            for call in self._picture.calls():
-                self._remember(call.id)
-        self._gather()
+        self._begin()
         subscription = Subscription(extensions)
         self._subscriptions.add(subscription)
         return subscription
@@ -191,21 +226,37 @@ class Following:
 
     # What changed
 
+    def _begin(self) -> None:
+        if self._picture.changed is None:
+            self._picture.changed = {}
+            for call in self._picture.calls():
+                self._remember(call.id)
+        self._gather()
+
     def _gather(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        changed, self._picture.changed = self._picture.changed or set(), set()
+        changed, self._picture.changed = self._picture.changed or {}, {}
         for call_id in changed:
+            self._observe(call_id)
             before = self._known.get(call_id)
             after = self._remember(call_id)
             if (before and before.call) != (after and after.call):
                 self._tell(call_id, before, after)
 
-    def _remember(self, call_id: str) -> _Known | None:
+    def _observe(self, call_id: str) -> None:
+        if self._observer is not None:
+            self._observer.look(call_id, self._call(call_id))
+
+    def _call(self, call_id: str) -> Call | None:
+        """The call of that id; one that another took over goes on under the other's id only."""
         call = self._picture.call(call_id)
-        # A call that another one took over goes on under the other's id only.
-        shown = self._show(call) if call is not None and call.id == call_id else None
+        return call if call is not None and call.id == call_id else None
+
+    def _remember(self, call_id: str) -> _Known | None:
+        call = self._call(call_id)
+        shown = self._show(call) if call is not None else None
         if call is None or shown is None:
             self._known.pop(call_id, None)
             return None

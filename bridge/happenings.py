@@ -7,9 +7,11 @@ whispers to whom.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from bridge.errors import ApiError, InternalServerError
+from bridge.hooks import Hook
 from bridge.model import Asker
 from bridge.whisper import Session, State
 
@@ -89,6 +91,44 @@ class TokenAsked(Happening):
 
     asker: Asker
     code: str = ""
+
+
+class HookStep(StrEnum):
+    """What is done with a hook."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class HookManaged(Happening):
+    """A client made, changed or removed a hook."""
+
+    asker: Asker
+    step: HookStep
+    hook: Hook
+
+
+class Outcome(StrEnum):
+    """What became of an attempt to tell a client of a call event, or of all further attempts.
+
+    ``DROPPED``: too many waited already; ``WITHDRAWN``: the client may not, or would not, be told
+    any more.
+    """
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    GIVEN_UP = "given_up"
+    DROPPED = "dropped"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Happening):
+    """A client was told of a call event, or was not."""
+
+    outcome: Outcome
 
 
 def refusal(asker: Asker, action: str, call_id: str, error: Exception) -> Decided:

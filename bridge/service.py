@@ -29,8 +29,8 @@ from bridge.errors import (
     SendCallToInvalid,
     ViewInvalid,
 )
-from bridge.events import Entered, Event, HungUp, Listed
-from bridge.following import Following
+from bridge.events import DialEnded, Entered, Event, HungUp, Left, Listed
+from bridge.following import Following, Observer
 from bridge.happenings import HANG_UP, Decided, Linked, Listener, Requested, Unlinked, refusal
 from bridge.model import (
     SUPERVISION,
@@ -172,6 +172,12 @@ class Service:
         """Wait until every call of the PBX is known, for as long as that takes."""
         await self._complete.wait()
 
+    def observe(self, observer: Observer) -> None:
+        """Have every call looked at from now on, or from when all of them are known."""
+        self.following.observe(observer)
+        if self.complete:
+            observer.begin()
+
     # What clients ask
 
     async def require_known(self, principal: Principal, named: Named, call_id: str = "") -> None:
@@ -277,6 +283,10 @@ class Service:
     def on_event(self, event: Event) -> None:
         """Take in one event, in the order of arrival."""
         self.events[type(event)] += 1
+        if isinstance(event, HungUp | Left):
+            self.following.parting(event.channel.uniqueid)
+        if isinstance(event, DialEnded):
+            self.following.parting(event.dialed.uniqueid)
         self.picture.feed(event, self._wall())
         self.whispering.on_event(event)
         awaited = self._awaited.pop(type(event), None)
@@ -296,7 +306,7 @@ class Service:
         self._complete.set()
         self.report(Linked(frozenset(uid for uid in items if uid.startswith(WHISPER_LEG_PREFIX))))
         self.remembering.changed()
-        self.following.everything()
+        self.following.complete()
         self.following.wake()
         log.info(
             "the picture of the PBX is complete: %d channels, %d calls",

@@ -16,12 +16,16 @@ BRIDGE: Final = Path(__file__).parents[1] / "bridge"
 RINGS: Final = (
     (
         "words",
-        ("errors", "model", "events", "actions", "memory", "callerid", "toml_lines", "versions"),
+        (
+            *("errors", "model", "events", "actions", "memory", "callerid", "toml_lines"),
+            *("versions", "hooks"),
+        ),
     ),
     (
         "rules",
         (
-            *("channels", "calls", "views", "modes", "whisper", "happenings", "health"),
+            *("channels", "calls", "views", "callevents", "modes", "whisper", "happenings"),
+            "health",
             *(
                 "addresses",
                 "limits",
@@ -56,6 +60,7 @@ RINGS: Final = (
             "ami",
             "api",
             "client",
+            "webhooks",
             "audit",
             "metrics",
             "logs",
@@ -98,7 +103,7 @@ CLOCKS: Final = {"now", "utcnow", "today", "astimezone"}
 WORLDLY: Final = {"open", "print", "input", "eval", "exec", "__import__"}
 
 ONLY: Final = {
-    "aiohttp": {"api", "client", "lab"},
+    "aiohttp": {"api", "client", "webhooks", "lab"},
     "aiohttp.web": {"api"},
     "argon2": {"client_secrets"},
     "argparse": {"cli"},
@@ -107,8 +112,9 @@ ONLY: Final = {
     "prometheus_client": {"metrics"},
     "pydantic_settings": {"settings"},
     "rich": {"cli"},
+    "sqlite3": {"webhooks"},
 }
-"""What is imported in one place, and where; the lab is a client of the API."""
+"""What is imported in one place, and where; client, webhooks and lab ask others over HTTP."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from bridge.api.calls import CALL_ROUTES
 from bridge.api.description import DESCRIPTION_ROUTES, publish
 from bridge.api.door import Door
 from bridge.api.handshake import Handshake
+from bridge.api.hooks import HOOK_ROUTES
 from bridge.api.middlewares import in_json, logged
 from bridge.api.oauth import TOKEN_ROUTES
 from bridge.api.protocol import Connection
@@ -26,6 +27,7 @@ from bridge.api.watching import WATCH_ROUTES
 ROUTES: Final[tuple[Route, ...]] = (
     *CALL_ROUTES,
     *STREAM_ROUTES,
+    *HOOK_ROUTES,
     *TOKEN_ROUTES,
     *WATCH_ROUTES,
     *DESCRIPTION_ROUTES,

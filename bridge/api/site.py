@@ -12,6 +12,7 @@ from bridge.api.gate import Gate
 from bridge.authentication import Authenticator
 from bridge.directory import Directory
 from bridge.health import Readiness
+from bridge.hooks import Hooks
 from bridge.service import Service
 from bridge.tokens import TokenBook
 
@@ -33,7 +34,8 @@ class Watch:
 @dataclass(frozen=True, slots=True)
 class Site:
     """What the handlers work with; ``public_url`` is what links begin with, ``heartbeat`` after
-    how many seconds without a change a stream shows that it lives."""
+    how many seconds without a change a stream shows that it lives. Without ``hooks``, clients are
+    told of no call events."""
 
     service: Service
     tokens: TokenBook
@@ -44,6 +46,7 @@ class Site:
     watch: Watch | None = None
     manners: Manners = field(default_factory=Manners)
     heartbeat: float = 15.0
+    hooks: Hooks | None = None
 
     @property
     def directory(self) -> Directory:

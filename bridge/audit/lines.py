@@ -18,6 +18,7 @@ from bridge.happenings import (
     Detached,
     Ended,
     Happening,
+    HookManaged,
     Linked,
     ModeChanged,
     Moment,
@@ -122,6 +123,11 @@ class Clerk:
             {"outcome": "refused", "reason": told.code} if told.code else {"outcome": "issued"}
         )
         yield {"event": "token", **_asker(told.asker)} | outcome
+
+    def _hook_managed(self, told: HookManaged, moment: Moment) -> Iterable[Line]:
+        hook = told.hook
+        about = {"hook": hook.id, "type": hook.type.value, "extension": hook.extension}
+        yield {"event": "webhook", **_asker(told.asker), "outcome": told.step.value, **about}
 
     # Whispers
 
@@ -260,6 +266,7 @@ _WRITERS: dict[type, Callable[[Clerk, Any, Moment], Iterable[Line]]] = {
     Attempted: Clerk._attempted,
     Decided: Clerk._decided,
     TokenAsked: Clerk._token_asked,
+    HookManaged: Clerk._hook_managed,
     Requested: Clerk._requested,
     Adopted: Clerk._adopted,
     Ringing: Clerk._ringing,

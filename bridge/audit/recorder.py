@@ -20,7 +20,7 @@ from bridge.audit.files import LineFile
 from bridge.audit.lines import Clerk, Line, iso
 from bridge.audit.reading import Archive
 from bridge.audit.wording import for_log, sentence
-from bridge.happenings import Happening, Moment, Responded
+from bridge.happenings import Happening, Moment, Responded, Told
 
 log = logging.getLogger("bridge.audit")
 
@@ -79,7 +79,7 @@ class Recorder:
 
     def __call__(self, happening: Happening, moment: Moment) -> None:
         """Take in a happening, at once and whatever the disk does."""
-        if type(happening) is Responded:
+        if type(happening) in (Responded, Told):
             return
         if self._queue.qsize() < self._most:
             self._queue.put((happening, moment))

@@ -9,7 +9,7 @@ from bridge.audit.lines import Line
 _DISCREET: Final = (
     *("event", "leg", "call", "action", "app", "user", "address", "request"),
     *("outcome", "reason", "before", "mode", "after", "seconds", "since", "not_before", "lines"),
-    "sound",
+    *("sound", "hook", "type"),
 )
 """What a log may hold: no number, and no text that a client wrote as it liked."""
 
@@ -60,6 +60,8 @@ def _details(line: Line) -> Iterator[str]:
         if line.get(name):
             yield _printable(line[name])
     for name in (
+        "hook",
+        "type",
         "sound",
         "number",
         "after",

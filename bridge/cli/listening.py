@@ -12,6 +12,7 @@ from bridge.addresses import Proxies
 from bridge.api import Allowance, Gate, Manners, Site, Tls, Watch, read_certificate
 from bridge.cli.common import UsageError
 from bridge.cli.reloading import Reloadable
+from bridge.hooks import Hooks
 from bridge.service import Service
 from bridge.settings import Settings
 from bridge.tokens import TokenBook
@@ -22,7 +23,9 @@ OTHER_FILES = 64
 """What is open besides connections of clients: the link to the PBX, the audit, Python's own."""
 
 
-def site_of(settings: Settings, service: Service, tokens: TokenBook, watch: Watch) -> Site:
+def site_of(
+    settings: Settings, service: Service, tokens: TokenBook, watch: Watch, hooks: Hooks | None
+) -> Site:
     """What the API works with."""
     allowance = Allowance(
         settings.rate_per_app, settings.rate_per_address, settings.failures_per_minute
@@ -35,6 +38,7 @@ def site_of(settings: Settings, service: Service, tokens: TokenBook, watch: Watc
         gate=Gate(allowance),
         watch=watch,
         manners=Manners(settings.max_connections, settings.request_timeout, settings.keepalive),
+        hooks=hooks,
     )
 
 

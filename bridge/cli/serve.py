@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from bridge.cli.common import Commands, UsageError, read_directory
 from bridge.cli.listening import certificates, make_room, site_of, tls_of
 from bridge.cli.reloading import Reloadable, Reloader, on_sighup
 from bridge.cli.supervision import Supervision
+from bridge.cli.telling import webhooks_file, webhooks_of
 from bridge.directory import Directory
 from bridge.health import Health
 from bridge.keyring import signing_keys
@@ -29,6 +30,7 @@ from bridge.service import Rules, Service
 from bridge.settings import ServiceManager, Settings, load, service_manager
 from bridge.systemd import Notifier
 from bridge.tokens import TokenBook
+from bridge.webhooks import Store
 
 log = logging.getLogger("bridge")
 
@@ -58,8 +60,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     faulthandler.enable()
     # Modules and all that lasts: with them, a full collection would stop the service for 50 ms.
     gc.freeze()
-    with _audit(settings) as audit:
-        asyncio.run(_run(settings, directory, tokens, manager, audit))
+    with _audit(settings) as audit, webhooks_file(settings) as store:
+        asyncio.run(_run(settings, directory, tokens, manager, audit, store))
     return 0
 
 
@@ -83,6 +85,7 @@ async def _run(
     tokens: TokenBook,
     manager: ServiceManager,
     audit: Recorder,
+    store: Store | None,
 ) -> None:
     metrics = Metrics()
     link = Link(
@@ -95,7 +98,8 @@ async def _run(
     service = Service(directory, link, _rules(settings), listeners=[audit, health, metrics])
     metrics.watch(service, link, audit)
     watch = Watch(health.readiness, metrics.text, settings.metrics_clients)
-    site = site_of(settings, service, tokens, watch)
+    hooks = webhooks_of(settings, store, service)
+    site = site_of(settings, service, tokens, watch, hooks)
     tls = tls_of(settings)
     make_room(settings)
     notifier = Notifier(manager.notify_socket)
@@ -111,6 +115,7 @@ async def _run(
         async with (
             notifier,
             _measured(metrics),
+            hooks or nullcontext(),
             on_sighup(reloader),
             serving(site, _linked(link, service, supervision, stop), host, port, tls=tls) as place,
         ):

@@ -15,11 +15,13 @@ from bridge.happenings import (
     Linked,
     ModeChanged,
     Moment,
+    Outcome,
     Requested,
     Responded,
     Ringing,
     TakenOver,
     TokenAsked,
+    Told,
     Unlinked,
     WrongTarget,
 )
@@ -42,6 +44,7 @@ _COUNTERS: Final[dict[str, tuple[str, ...]]] = {
     "whispers_ended": ("Whispers that ended, by reason.", "reason"),
     "mode_changes": ("Changes of mode, by what, and to which.", "by", "mode"),
     "alarms": ("Legs that were attached to somebody else.", "kind"),
+    "webhook_deliveries": ("Attempts to tell clients of call events, by outcome.", "outcome"),
     "link_established": ("Times the link to the PBX came up.",),
     "link_lost": ("Times the link to the PBX was lost.",),
     "http_requests": ("Requests over HTTP.", "route", "method", "status"),
@@ -81,6 +84,8 @@ class Meters:
             self._counters["whispers_ended"].labels(_word(reason))
         for kind in ("wrong_target", "taken_over"):
             self._counters["alarms"].labels(kind)
+        for outcome in Outcome:
+            self._counters["webhook_deliveries"].labels(outcome.value)
 
     def count(self, name: str, *labels: object) -> None:
         """Count one more."""
@@ -120,6 +125,9 @@ class Meters:
 
     def _token_asked(self, told: TokenAsked, now: float) -> None:
         self.count("tokens", told.code or "issued")
+
+    def _told(self, told: Told, now: float) -> None:
+        self.count("webhook_deliveries", told.outcome.value)
 
     # Whispers
 
@@ -176,6 +184,7 @@ _COUNTED: dict[type, Callable[[Meters, Any, float], None]] = {
     Attempted: Meters._attempted,
     Decided: Meters._decided,
     TokenAsked: Meters._token_asked,
+    Told: Meters._told,
     Requested: Meters._requested,
     Ringing: Meters._ringing,
     Attached: Meters._attached,

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     """Where the keys of the tokens are kept."""
     audit: File = Field(default_factory=lambda data: data["state_dir"] / "audit.jsonl")
     """Where it is written who did what."""
+    webhooks_db: File | None = None
+    """Where it is kept which clients are told of call events, and of which they are to be yet."""
+    webhooks_allow: Networks = ()
+    """Addresses that are not global, to which events are sent all the same."""
     metrics_clients: Networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     """For whom there are health, readiness and metrics."""
     log_level: LogLevel = "INFO"

@@ -196,7 +196,7 @@ def parse_action(body: bytes) -> WhisperForm:
     Returns the form of an action, its fields still to be read. Raises RequestInvalid when the
     body is none of that or says a thing twice, NotImplementedYet for any other action.
     """
-    fields = _json_object(body)
+    fields = json_object(body)
     action = fields.get("action")
     if not isinstance(action, str):
         raise RequestInvalid
@@ -216,7 +216,8 @@ def parse_call_id(text: str) -> str:
         raise PhoneCallInvalid from cause
 
 
-def _json_object(body: bytes) -> dict[str, object]:
+def json_object(body: bytes) -> dict[str, object]:
+    """Return the fields of a JSON object, none of them twice. Raises RequestInvalid."""
     try:
         document = _READER.decode(body.decode())
         if b"\\u" in body:

@@ -26,6 +26,12 @@ NUMBERS: Final = (
     *("0003*024", "024", "0003*025", "25", "0003*210", "210", "0003*2100", "0003*650", "0003*099"),
     *("0004*410", "0004*999", "0003*999", "7778888", "3334444", "0003*", "*", "+1", "00", "1e3"),
 )
+URLS: Final = (
+    *("http://x.invalid/", "https://x.invalid/a?b=c", "http://localhost:1/", "http://10.0.0.1/"),
+    *("http://127.0.0.1:8480/uapi/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "file:///etc"),
+    *("http://169.254.169.254/latest/", "http://u:p@x.invalid/", "http://0x7f.1/", "//x.invalid"),
+    *("http://2130706433/", "gopher://127.0.0.1:5038/_Action", "http://x.invalid#@127.0.0.1/"),
+)
 METHODS: Final = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "LOCK")
 LIST_PARAMETERS: Final = (
     *("count", "startIndex", "filterBy", "filterOp", "filterValue", "sortOrder", "fields"),
@@ -105,11 +111,12 @@ class Hostile:
         self._kinds: tuple[tuple[Callable[[], Case], int], ...] = (
             (self._bent_whisper, 38),
             (self._bent_body, 14),
-            (self._bent_path, 18),
-            (self._bent_query, 10),
+            (self._bent_path, 16),
+            (self._bent_query, 7),
             (self._bent_headers, 6),
             (self._bent_token_request, 4),
-            (self._broken, 10),
+            (self._bent_hook, 6),
+            (self._broken, 9),
         )
 
     def draw(self, count: int) -> list[Case]:
@@ -194,6 +201,29 @@ class Hostile:
         path = str(self._one(self._target.call, "/uapi/phoneCalls/@me/@self", "/openapi.json"))
         query = "&".join(pairs) + str(self._one("", "&", "&&=", ";", "%ff=%ff", "?"))
         return self._case("GET", f"{path}?{query}")
+
+    def _bent_hook(self) -> Case:
+        """A request to be told of call events, where nothing should be sent or nearly right."""
+        fields: dict[str, Any] = {
+            "type": self._one(0, "1", 2, 3, "4"),
+            "method": self._one(0, 1, "0", "1"),
+            "url": self._one(*URLS),
+            "status": self._one(0, 1, "1"),
+            "note": self._name(),
+        }
+        if self._dice.random() < 0.5:
+            name = self._one(*fields)
+            fields[name] = self._one(
+                self._injection(), str(fields[name]) + self._injection(), self._value(3), None
+            )
+        parts = [self._part(("12", "@me", "@owner")), self._part(("0003*210", "210", "@self"))]
+        more = [self._part(("0", "1", "5", "x")), self._part(("0123456789abcdef0123", "no-id"))]
+        path = "/".join(
+            ["/uapi/extensions", *parts, "phoneCallEvents", *more[: self._one(0, 1, 2)]]
+        )
+        method = str(self._one("POST", "POST", "GET", "PUT", "DELETE", *METHODS))
+        query = f"?count={self._one(*LIST_VALUES)}" if method == "GET" else ""
+        return self._case(method, quote(path + query, safe="/%*@?=&"), body=self._written(fields))
 
     def _bent_headers(self) -> Case:
         """Headers that are none of this service's business, and some that are."""

@@ -59,6 +59,13 @@ class House:
         body = json.dumps({"action": action, **fields}).encode()
         return request("PUT", f"/uapi/phoneCalls/{path}", self.tokens[client], body)
 
+    def hooks(
+        self, method: str, client: Client | None, path: str, more: str = "", **fields: object
+    ) -> bytes:
+        """A request for phone call events; ``path`` is user and extension."""
+        whole = f"/uapi/extensions/{path}/phoneCallEvents{more}"
+        return request(method, whole, self.tokens[client], json.dumps(fields).encode())
+
     def originated(self, mark: int) -> list[Asked]:
         """The calls to phones that the PBX was asked for since a mark."""
         return [asked for asked in self.pbx.asked.entries[mark:] if asked.name == "Originate"]
@@ -72,7 +79,12 @@ async def a_house(run_dir: Path) -> AsyncIterator[House]:
     async with (
         a_pbx() as pbx,
         await Server.start(
-            run_dir, ami_port=pbx.port, ami_secret=SECRET, directory=path, **UNLIMITED
+            run_dir,
+            ami_port=pbx.port,
+            ami_secret=SECRET,
+            directory=path,
+            BRIDGE_WEBHOOKS_DB=str(run_dir / "webhooks.sqlite"),
+            **UNLIMITED,
         ) as server,
     ):
         pbx.replies["Originate"] = _busy

@@ -106,7 +106,12 @@ async def a_siege(run_dir: Path) -> AsyncIterator[Siege]:
         await stage.server.stop()
         line = await stack.enter_async_context(Proxy(stage.pbx.ami_port))
         audit = run_dir / "audit.jsonl"
-        starting = stage.another_server(ami_port=line.port, BRIDGE_AUDIT=str(audit), **UNLIMITED)
+        starting = stage.another_server(
+            ami_port=line.port,
+            BRIDGE_AUDIT=str(audit),
+            BRIDGE_WEBHOOKS_DB=str(run_dir / "webhooks.sqlite"),
+            **UNLIMITED,
+        )
         server = await stack.enter_async_context(await starting)
         phones = [
             await stack.enter_async_context(stage.phone(number, hz))

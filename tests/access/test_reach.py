@@ -1,6 +1,7 @@
 """The matrix of reach: every client asks for everything, and rules.py says what each one gets."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import product
 from typing import Final
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from tests.support.raw_http import RawAnswer, request
 from .house import House
 from .rules import (
     NO_CALL,
+    NO_EXTENSION,
     NO_SUPERVISOR,
     Asked,
     Refusal,
@@ -190,6 +192,53 @@ def _whispers(house: House, client: Client) -> Iterator[tuple[Talk, Line, str, s
                         yield talk, lines[number], view, supervisor
 
 
+# What is told of call events
+
+
+@pytest.mark.parametrize("client", EVERYBODY)
+async def test_of_whose_calls_a_client_is_told(house: House, client: Client | None) -> None:
+    """Each request to make one has a last fault; of those that are there, everybody has none."""
+    asked = [Asked(*pair) for pair in product((*USERS, *NO_USERS), (*EXTENSIONS, *MORE_EXTENSIONS))]
+    for method, last in (("POST", (400, "pce_type_invalid")), ("GET", (204, frozenset()))):
+        answers = await house.ask(house.hooks(method, client, _quoted(one)) for one in asked)
+        compare(asked, answers, [_told(client, one, last) for one in asked])
+
+
+def _quoted(asked: Asked) -> str:
+    return f"{quote(asked.user, safe='@')}/{quote(asked.extension, safe='*@')}"
+
+
+def _told(client: Client | None, asked: Asked, last: Outcome) -> Outcome:
+    numbers = reached(client, asked)
+    if isinstance(numbers, tuple):
+        return numbers
+    return NO_EXTENSION if asked.extension == "@self" else last
+
+
+async def test_what_a_client_made_nobody_else_sees_or_touches(house: House) -> None:
+    owner, *others = [client for client in CLIENTS if client.owner.prefix == PREFIXES[0]]
+    line = next(line for line in LINES if line.owner == owner.owner)
+    path, url = f"@owner/{line.number}", "http://x.invalid/"
+    (made,) = await house.ask([house.hooks("POST", owner, path, type=0, url=url)])
+    one = f"/0/{made.json['id']}"
+    for client in (None, *others):
+        refused = reached(client, Asked("@owner", line.number))
+        for method, more in product(("GET", "DELETE"), ("", "/0", one)):
+            (answer,) = await house.ask([house.hooks(method, client, path, more)])
+            expected = refused if isinstance(refused, tuple) else (204, frozenset())
+            assert outcome(answer) == expected
+        (answer,) = await house.ask(
+            [house.hooks("PUT", client, path, one, url="http://y.invalid/")]
+        )
+        assert outcome(answer) == (
+            refused if isinstance(refused, tuple) else (400, "pce_id_invalid")
+        )
+    (kept,) = await house.ask([house.hooks("GET", owner, path, one)])
+    assert kept.json["url"] == url
+    (removed,) = await house.ask([house.hooks("DELETE", owner, path)])
+    assert [hook["id"] for hook in removed.json] == [made.json["id"]]
+
+
 # What is not told apart
 
 
@@ -197,7 +246,7 @@ def _whispers(house: House, client: Client) -> Iterator[tuple[Talk, Line, str, s
 async def test_an_answer_does_not_tell_what_exists(house: House, client: Client) -> None:
     """To the last byte: only the name of the request and the date differ between answers."""
     there, not_there = zip(*_twins(client), strict=True)
-    for make in (house.get, house.put):
+    for make in (house.get, house.put, partial(house.hooks, "GET"), partial(house.hooks, "POST")):
         real = await house.ask(make(client, path) for path in there)
         unreal = await house.ask(make(client, path) for path in not_there)
         assert [bare(answer) for answer in real] == [bare(answer) for answer in unreal]

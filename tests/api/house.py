@@ -1,8 +1,8 @@
 """The API on a real socket, with a service that is told what happens instead of an Asterisk."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from bridge.events import Snapshot
 from bridge.happenings import Listener
 from bridge.service import Rules, Service
 from bridge.tokens import TokenBook
+from bridge.webhooks import Webhooks
 from tests.support.described import Description
 from tests.support.directory import DIRECTORY
 from tests.support.happenings import UP, leg, seen, spies
@@ -117,14 +118,22 @@ async def nothing() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def served(
-    *listeners: Listener, directory: Directory = DIRECTORY, tls: Tls | None = None, **more: Any
+    *listeners: Listener,
+    directory: Directory = DIRECTORY,
+    tls: Tls | None = None,
+    webhooks: Callable[[Service], Webhooks] | None = None,
+    **more: Any,
 ) -> AsyncIterator[tuple[str, Service, FakePbx]]:
     """A service without a picture yet, served on a free port; more goes to its site."""
     pbx = FakePbx()
     service = Service(directory, pbx, Rules("lab"), listeners=listeners)
-    site = Site(service, TOKENS, PUBLIC, **more)
+    hooks = webhooks(service) if webhooks else None
+    site = Site(service, TOKENS, PUBLIC, hooks=hooks, **more)
     try:
-        async with serving(site, nothing(), "127.0.0.1", 0, tls=tls) as (host, port):
+        async with (
+            hooks or nullcontext(),
+            serving(site, nothing(), "127.0.0.1", 0, tls=tls) as (host, port),
+        ):
             yield f"https://localhost:{port}" if tls else f"http://{host}:{port}", service, pbx
     finally:
         await service.close()

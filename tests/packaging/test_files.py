@@ -31,7 +31,7 @@ def test_the_settings_that_are_shown_exist_and_have_their_defaults() -> None:
     assert shown.keys() < set(NAMES)
     found = load({"BRIDGE_AMI_SECRET": "s", "BRIDGE_DIRECTORY": "d", "HOME": "/h"})
     examples = {"BRIDGE_AMI_CA", "BRIDGE_PUBLIC_URL", "BRIDGE_TLS_CERT", "BRIDGE_TLS_KEY"}
-    examples |= {"BRIDGE_TRUSTED_PROXIES"}
+    examples |= {"BRIDGE_TRUSTED_PROXIES", "BRIDGE_WEBHOOKS_DB", "BRIDGE_WEBHOOKS_ALLOW"}
     for name in shown.keys() - examples:
         value = getattr(found, NAMES[name])
         written = f"{value:g}" if isinstance(value, float) else str(value)

@@ -81,6 +81,8 @@ def test_the_names_are_the_promised_ones() -> None:
         "BRIDGE_DIRECTORY",
         "BRIDGE_STATE_DIR",
         "BRIDGE_AUDIT",
+        "BRIDGE_WEBHOOKS_DB",
+        "BRIDGE_WEBHOOKS_ALLOW",
         "BRIDGE_METRICS_CLIENTS",
         "BRIDGE_LOG_LEVEL",
         "BRIDGE_LOG_FORMAT",
