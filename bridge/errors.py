@@ -26,6 +26,12 @@
     ├── ActionForbidden (403)     access_denied              the app does not have the action
     ├── ActionConflict (409)      pc_action_conflict         that cannot be changed while it lasts
     ├── TooManyHooks (409)        pce_limit_reached          the app has as many as it may
+    ├── NotAttached (409)         what is told to who waits for the supervisor to take part
+    │   ├── SupervisorBusy        pc_sendcallto_busy
+    │   ├── SupervisorDeclined    pc_sendcallto_declined
+    │   ├── NotPickedUp           pc_sendcallto_no_answer
+    │   ├── SupervisorHungUp      pc_sendcallto_hung_up
+    │   └── TargetGone            pc_phonecallview_gone
     ├── TokenError                what the token endpoint answers (RFC 6749, section 5.2)
     │   ├── InvalidTokenRequest (400)   invalid_request
     │   ├── UnsupportedGrantType (400)  unsupported_grant_type
@@ -267,6 +273,50 @@ class TooManyHooks(ApiError):
     status = 409
     code = "pce_limit_reached"
     default = "The app has as many phone call events as it may have."
+
+
+class NotAttached(ApiError):
+    """The phone was called, but the supervisor does not take part in the call.
+
+    As things are, not as they were asked for: the same request may succeed later.
+    """
+
+    status = 409
+
+
+class SupervisorBusy(NotAttached):
+    """The phone refuses the call as it is busy."""
+
+    code = "pc_sendcallto_busy"
+    default = "The phone of sendCallTo is busy."
+
+
+class SupervisorDeclined(NotAttached):
+    """The supervisor does not want the call."""
+
+    code = "pc_sendcallto_declined"
+    default = "The call was declined at the phone of sendCallTo."
+
+
+class NotPickedUp(NotAttached):
+    """Nobody picks up, or the phone is away."""
+
+    code = "pc_sendcallto_no_answer"
+    default = "Nobody picked up the phone of sendCallTo in time."
+
+
+class SupervisorHungUp(NotAttached):
+    """It was ended on request while the phone rang, or has ended as soon as it was in force."""
+
+    code = "pc_sendcallto_hung_up"
+    default = "The phone of sendCallTo was hung up."
+
+
+class TargetGone(NotAttached):
+    """The one to be whispered to has left the call."""
+
+    code = "pc_phonecallview_gone"
+    default = "The party of phoneCallViewId has left the call."
 
 
 class NotFound(ApiError):

@@ -74,6 +74,7 @@ class Responded(Happening):
     """A request over HTTP was answered; ``route`` is the template of its path.
 
     A stream was answered when it is over, and has no ``seconds``: it lasts as long as it is wanted.
+    What a client preferred to wait for an outcome is not among them.
     """
 
     route: str

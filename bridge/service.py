@@ -9,11 +9,13 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from bridge import actions, modes
 from bridge.actions import Pbx
+from bridge.attaching import Attaching
 from bridge.authority import Authority
 from bridge.calls import Picture
 from bridge.channels import Call, Channel
@@ -21,9 +23,6 @@ from bridge.directory import Directory, Named
 from bridge.ending import Ending
 from bridge.errors import (
     ActionConflict,
-    ActionForbidden,
-    ApiError,
-    InternalServerError,
     PbxUnavailable,
     PhoneCallInvalid,
     SendCallToInvalid,
@@ -46,6 +45,7 @@ from bridge.model import (
     Principal,
     Status,
 )
+from bridge.outcomes import IMMEDIATE, failure
 from bridge.remembering import Remembering
 from bridge.reporting import Reporting
 from bridge.uapi import WhisperForm
@@ -60,25 +60,13 @@ from bridge.views import (
     whisper_target,
     why_unheard,
 )
-from bridge.whisper import DEADLINE_SLACK, Reason, Session, State
+from bridge.whisper import DEADLINE_SLACK, Session, State
 from bridge.whispering import Whispering
 
 log = logging.getLogger(__name__)
 
 JOINING = 0.25
 """Seconds in which a leg that was answered is bridged; the PBX tells of both in turn."""
-
-_FAILURES: dict[Reason | None, tuple[type[ApiError], str]] = {
-    Reason.UNREGISTERED: (
-        SendCallToInvalid,
-        "The phone of sendCallTo is not registered at the PBX.",
-    ),
-    Reason.UNKNOWN: (SendCallToInvalid, "The PBX does not know the phone of sendCallTo."),
-    Reason.REFUSED: (SendCallToInvalid, "The PBX cannot call the phone of sendCallTo."),
-    Reason.FORBIDDEN: (ActionForbidden, "The directory was changed: this is not allowed any more."),
-    Reason.LINK_LOST: (PbxUnavailable, ""),
-    Reason.FAILED: (InternalServerError, "The PBX refused the whisper; the log says why."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +82,13 @@ class Rules:
     max_whispers_per_view: int = 3
     follow_target: bool = False
     follow_keys: bool = False
+
+
+class Whispered(NamedTuple):
+    """A call, None when it has ended, and whether the supervisor is attached to its party."""
+
+    call: PhoneCall | None
+    attached: bool
 
 
 class Service:
@@ -118,7 +113,9 @@ class Service:
         self._authority = authority = Authority(directory)
         self.picture = Picture(self._rules.pbx_name, authority.by_endpoint, authority.by_number)
         self.following = Following(self.picture, self._show)
-        self.report = Reporting((self.following.on_happening, *listeners), wall, steady)
+        self.attaching = Attaching(lambda leg: self.whispering.settled(leg))
+        ours = self.following.on_happening, self.attaching.on_happening
+        self.report = Reporting((*ours, *listeners), wall, steady)
         self.whispering = Whispering(
             pbx,
             self.picture,
@@ -233,20 +230,33 @@ class Service:
         Raises the BadRequest of the first wrong field in the order of the specification's error
         table, and PbxUnavailable.
         """
-        try:
-            target, session = await self._promised(principal, extensions, call_id, form)
-        except Exception as reason:
-            self.report(refusal(principal.asker, form.action, call_id, reason))
-            raise
-        session = await self.whispering.first_sign(session)
-        failure = _FAILURES.get(session.reason or session.verdict)
-        if failure is not None:
-            error, message = failure
-            raise error(message)
-        await self.whispering.changing.change(session, form.mode, principal.asker)
-        changed = self.picture.call(call_id)
-        shown = self._show(changed) if changed else None
-        return replace(shown, warning=self._warning(target)) if shown else None
+        target, session = await self._asked_for(principal, extensions, call_id, form)
+        await self._called(session, form.mode, principal.asker)
+        return self._as_it_is(call_id, target)
+
+    async def whisper_attached(
+        self,
+        principal: Principal,
+        extensions: Container[Extension],
+        call_id: str,
+        form: WhisperForm,
+        patience: AbstractAsyncContextManager[object],
+    ) -> Whispered:
+        """Do as ``whisper`` does, and wait until the supervisor is attached in the form's mode.
+
+        ``patience`` ends the wait by a TimeoutError; that changes nothing else. Raises as
+        ``whisper`` does and, when he will not be attached, the NotAttached or other ApiError that
+        says why.
+        """
+        target, session = await self._asked_for(principal, extensions, call_id, form)
+        attached = False
+        with self.attaching.fate(session) as fate:
+            await self._called(session, form.mode, principal.asker)
+            with suppress(TimeoutError):
+                async with patience:
+                    await self.attaching.attached(fate)
+                    attached = True
+        return Whispered(self._as_it_is(call_id, target), attached)
 
     async def hang_up(
         self,
@@ -322,6 +332,37 @@ class Service:
         self.following.wake()
 
     # Whispers
+
+    async def _asked_for(
+        self,
+        principal: Principal,
+        extensions: Container[Extension],
+        call_id: str,
+        form: WhisperForm,
+    ) -> tuple[Channel, Session]:
+        """What is promised; that it is refused is reported."""
+        try:
+            return await self._promised(principal, extensions, call_id, form)
+        except Exception as reason:
+            self.report(refusal(principal.asker, form.action, call_id, reason))
+            raise
+
+    async def _called(self, session: Session, mode: Mode, asker: Asker) -> None:
+        """Wait until the phone of a session is being called, and bring it into a mode.
+
+        Raises ApiError when it is not called, or cannot be brought there.
+        """
+        session = await self.whispering.first_sign(session)
+        reason = session.reason or session.verdict
+        if reason is not None and reason in IMMEDIATE:
+            raise failure(reason)
+        await self.whispering.changing.change(session, mode, asker)
+
+    def _as_it_is(self, call_id: str, target: Channel) -> PhoneCall | None:
+        """The call now, with what is known against a whisper to ``target``."""
+        call = self.picture.call(call_id)
+        shown = self._show(call) if call else None
+        return replace(shown, warning=self._warning(target)) if shown else None
 
     async def _promised(
         self,

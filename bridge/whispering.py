@@ -126,6 +126,17 @@ class Whispering:
             raise LinkLost
         return session
 
+    async def settled(self, leg: str) -> bool:
+        """Return whether a session is in force and in its mode, once that has been seen to.
+
+        What is under way goes on when nobody waits for it any more.
+        """
+        await asyncio.shield(self._spawn(self.changing.settle(leg)))
+        session = self.book.get(leg)
+        if session is None or session.state is not State.ATTACHED:
+            return False
+        return session.is_live and session.settled
+
     def hang_up(self, session: Session) -> None:
         """End a session because somebody asked for that."""
         self._condemn(session, Reason.HUNG_UP)

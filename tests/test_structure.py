@@ -24,7 +24,8 @@ RINGS: Final = (
     (
         "rules",
         (
-            *("channels", "calls", "views", "callevents", "modes", "whisper", "happenings"),
+            *("channels", "calls", "views", "callevents", "modes", "whisper", "outcomes"),
+            "happenings",
             "health",
             *(
                 "addresses",
@@ -43,6 +44,7 @@ RINGS: Final = (
         "service",
         (
             "whispering",
+            "attaching",
             "changing",
             "ending",
             "notifying",

@@ -22,6 +22,7 @@ from bridge.api.routes import Route, add
 from bridge.api.site import SITE, Site
 from bridge.api.streams import STREAM_ROUTES, finish_streams
 from bridge.api.tls import Tls
+from bridge.api.waiting import SHARE, WAITING, Waiting, finish_waiting
 from bridge.api.watching import WATCH_ROUTES
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -101,8 +102,10 @@ def make_app(site: Site) -> web.Application:
     """The application with every route of the API, with and without a trailing slash."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[logged, in_json])
     app[SITE] = site
+    app[WAITING] = Waiting(site.manners.connections // SHARE)
     add(app, ROUTES)
     app.on_shutdown.append(finish_streams)
+    app.on_shutdown.append(finish_waiting)
     publish(app, ROUTES)
     return app
 

@@ -1,7 +1,8 @@
 """The phone calls over HTTP: listed, shown, acted on."""
 
+from collections.abc import Collection, Container
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
@@ -10,27 +11,36 @@ from bridge.api.asking import body_of, principal_of, reader_of, resolve
 from bridge.api.attempts import Attempt
 from bridge.api.routes import UAPI_ERRORS, Route
 from bridge.api.site import SITE
+from bridge.api.waiting import PREFER, WAITING
 from bridge.errors import (
     ActionConflict,
     ActionForbidden,
     CallerIdInvalid,
     ExtensionInvalid,
     NotImplementedYet,
+    NotPickedUp,
     PbxUnavailable,
     PhoneCallInvalid,
     PhoneNumberInvalid,
     PrivateInvalid,
     RequestInvalid,
     SendCallToInvalid,
+    SupervisorBusy,
+    SupervisorDeclined,
+    SupervisorHungUp,
+    TargetGone,
     TimeoutInvalid,
     UserInvalid,
     ViewInvalid,
 )
 from bridge.happenings import HANG_UP
+from bridge.model import Extension, PhoneCall, Principal
 from bridge.openapi import Operation, Reply
 
 CALLS = "/uapi/phoneCalls/{userId}/{extension}"
 CALL = CALLS + "/{phoneCallId}"
+
+_Asked: TypeAlias = tuple[Principal, Container[Extension], str, uapi.WhisperForm]
 
 
 async def list_calls(request: web.Request) -> web.Response:
@@ -59,8 +69,7 @@ async def get_call(request: web.Request) -> web.Response:
     call = site.service.find_call(extensions, call_id)
     if call is None:
         return web.Response(status=204)
-    link = _link(request, call.id)
-    return web.json_response(uapi.present_call(call, link, zone(), query.fields))
+    return _shown(request, call, query.fields)
 
 
 async def act_on_call(request: web.Request) -> web.Response:
@@ -70,12 +79,37 @@ async def act_on_call(request: web.Request) -> web.Response:
         principal = attempt.by(principal_of(request))
         extensions = await resolve(request, principal)
         form = attempt.to(uapi.parse_action(await body_of(request)))
-    call_id = request.match_info["phoneCallId"]
-    call = await site.service.whisper(principal, extensions, call_id, form)
+    asked = principal, extensions, request.match_info["phoneCallId"], form
+    if PREFER in request.headers:
+        return await _act_patiently(request, asked)
+    return _accepted(request, await site.service.whisper(*asked))
+
+
+async def _act_patiently(request: web.Request, asked: _Asked) -> web.Response:
+    """Do it, and wait until the supervisor is attached as long as the client prefers to."""
+    service = request.app[SITE].service
+    with request.app[WAITING].of(request) as patience:
+        if patience is None:
+            return _accepted(request, await service.whisper(*asked))
+        call, attached = await service.whisper_attached(*asked, patience)
+    answer = _shown(request, call) if call and attached else _accepted(request, call)
+    answer.headers["Preference-Applied"] = f"wait={patience.seconds}"
+    return answer
+
+
+def _accepted(request: web.Request, call: PhoneCall | None) -> web.Response:
+    """The answer while the phone is being called."""
     if call is None:
         return web.Response(status=204)
     body = uapi.present_accepted(call, _link(request, call.id))
     return web.json_response(body, status=202)
+
+
+def _shown(
+    request: web.Request, call: PhoneCall, fields: Collection[str] | None = None
+) -> web.Response:
+    """The answer that is the call itself."""
+    return web.json_response(uapi.present_call(call, _link(request, call.id), zone(), fields))
 
 
 async def hang_up(request: web.Request) -> web.Response:
@@ -105,6 +139,7 @@ def zone() -> tzinfo:
 
 _OF_PATH: Final = (UserInvalid, ExtensionInvalid, ActionForbidden, PbxUnavailable)
 _NONE: Final = Reply(204, "There is none.")
+_APPLIED: Final = ("Preference-Applied",)
 
 CALL_ROUTES: Final = (
     Route(
@@ -116,17 +151,33 @@ CALL_ROUTES: Final = (
             summary="Whisper to a party of a call, listen to it, or barge in",
             description="The same request again, while the phone rings or the supervisor takes "
             "part, rings nothing; one for another action or another `private` changes what goes on "
-            "in place, where the PBX can do that.",
+            "in place, where the PBX can do that. With `Prefer: wait=N` the answer is 200 with the "
+            "call once the supervisor takes part in it so, at once where he does already, and an "
+            "error once it is known that he will not; after N seconds it is 202. A client that "
+            "goes away meanwhile changes nothing, and the same request again waits on.",
             path=uapi.CallPath,
+            headers=uapi.Preferences,
             body=uapi.WhisperAction,
             replies=(
-                Reply(202, "The phone of sendCallTo is being called.", uapi.AcceptedBody),
-                Reply(204, "The call has ended."),
+                Reply(
+                    200,
+                    "The supervisor takes part, and the client preferred to wait for that.",
+                    uapi.PhoneCallBody,
+                    may_say=_APPLIED,
+                ),
+                Reply(
+                    202,
+                    "The phone of sendCallTo is being called.",
+                    uapi.AcceptedBody,
+                    may_say=_APPLIED,
+                ),
+                Reply(204, "The call has ended.", may_say=_APPLIED),
             ),
             errors=(
                 *_OF_PATH,
                 *(RequestInvalid, TimeoutInvalid, CallerIdInvalid, PhoneCallInvalid, ViewInvalid),
                 *(PrivateInvalid, SendCallToInvalid, ActionConflict, NotImplementedYet),
+                *(SupervisorBusy, SupervisorDeclined, NotPickedUp, SupervisorHungUp, TargetGone),
             ),
             form=UAPI_ERRORS,
         ),

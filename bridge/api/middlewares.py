@@ -12,6 +12,7 @@ from bridge.api.answering import named, refusal, refusal_of_http
 from bridge.api.asking import address_of
 from bridge.api.protocol import Connection
 from bridge.api.site import ADDRESS, REQUEST_ID, SITE, Handler
+from bridge.api.waiting import WAITED
 from bridge.api.watching import WATCHED_PATHS
 from bridge.errors import ApiError
 from bridge.happenings import Responded
@@ -35,22 +36,28 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     finally:
         # The next request of this connection runs in the same context.
         REQUEST_ID.reset(mark)
+        WAITED.set(0.0)
     return response
 
 
 def _tell(request: web.Request, response: web.StreamResponse, took: float) -> None:
-    """Report and log how a request went."""
+    """Report and log how a request went; what its client preferred to wait is no work."""
     site, status = request.app[SITE], response.status
     method = request.method if request.method in METH_ALL else "?"
     route = _route(request)
     whole = isinstance(response, web.Response)
+    waited = WAITED.get()
+    took -= waited
     site.service.report(Responded(route, method, status, took if whole else None))
     # What machines ask for again and again would fill the log.
     level = logging.DEBUG if route.rstrip("/") in WATCHED_PATHS else logging.INFO
     milliseconds = round(took * 1000, 1)
     data = {"method": method, "route": route, "status": status, "milliseconds": milliseconds}
-    words = method, route, status, milliseconds
-    log.log(level, "%s %s: %d in %.1f ms", *words, extra={"data": data})
+    if waited:
+        data["waited"] = round(waited, 3)
+    after = f", after {waited:.1f} s of waiting as preferred" if waited else ""
+    words = method, route, status, milliseconds, after
+    log.log(level, "%s %s: %d in %.1f ms%s", *words, extra={"data": data})
 
 
 @web.middleware

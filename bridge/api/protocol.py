@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -31,7 +32,7 @@ _SETTINGS: Final[dict[str, Any]] = {
 class Connection(web.RequestHandler):
     """A connection of a client who is inside, or is turned away."""
 
-    __slots__ = ("_busy", "_door", "_heard", "_stalled", "_waiting", "home")
+    __slots__ = ("_busy", "_door", "_heard", "_stalled", "_waiting", "gone", "home")
 
     def __init__(self, door: Door, server: web.Server, logger: logging.Logger) -> None:
         """Take the door, what handles requests, and whom aiohttp tells what it has to say."""
@@ -40,6 +41,8 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=loop, logger=logger, keepalive_timeout=idle, **_SETTINGS)
         self._door = door
         self.home = ""
+        # Called when the client goes while somebody wants to know.
+        self.gone: Callable[[], None] | None = None
         self._busy = self._heard = False
         # Since when the rest of a request's head, or of an answer's way, is waited for.
         self._waiting: float | None = None
@@ -90,6 +93,8 @@ class Connection(web.RequestHandler):
         """Make room."""
         self._door.leave(self)
         super().connection_lost(exc)
+        if self.gone is not None:
+            self.gone()
 
     def data_received(self, data: bytes) -> None:
         """Read on; a head that has begun must come to its end in time."""

@@ -9,6 +9,8 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from bridge.errors import ApiError
 from bridge.openapi.operations import JSON, Access, ErrorForm, Operation, Reply
 from bridge.openapi.schemas import Schema, Schemas
@@ -57,7 +59,7 @@ def _schemas(operations: Sequence[Operation]) -> Schemas:
     forms = [one.body for one in operations if one.body and one.body_type != JSON]
     replies = [reply.body for one in operations for reply in one.replies if reply.body]
     errors = [one.form.shape for one in operations]
-    parameters = [shape for one in operations for shape in (one.path, one.query) if shape]
+    parameters = [shape for one in operations for _, shape in _places(one)]
     return Schemas(bodies, [*forms, *replies, *errors], parameters)
 
 
@@ -82,10 +84,14 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
 def _parameters(operation: Operation, schemas: Schemas) -> list[dict[str, Any]]:
     return [
         _parameter(place, name, schema, required=required)
-        for place, shape in (("path", operation.path), ("query", operation.query))
-        if shape is not None
+        for place, shape in _places(operation)
         for name, schema, required in schemas.fields(shape)
     ]
+
+
+def _places(operation: Operation) -> list[tuple[str, type[BaseModel]]]:
+    places = ("path", operation.path), ("query", operation.query), ("header", operation.headers)
+    return [(place, shape) for place, shape in places if shape is not None]
 
 
 def _parameter(place: str, name: str, schema: Schema, *, required: bool) -> dict[str, Any]:
@@ -121,7 +127,10 @@ def _responses(operation: Operation, schemas: Schemas) -> dict[str, Any]:
 
 
 def _response(reply: Reply, schemas: Schemas) -> dict[str, Any]:
-    described: dict[str, Any] = {"description": reply.meaning, "headers": _headers(reply.status)}
+    described: dict[str, Any] = {
+        "description": reply.meaning,
+        "headers": _headers(reply.status, reply.may_say),
+    }
     if reply.body is not None:
         described["content"] = {reply.media_type: {"schema": schemas.of(reply.body)}}
     return described
@@ -150,15 +159,17 @@ def _one_of(codes: list[str], place: tuple[str, ...]) -> Schema:
     return schema
 
 
-def _headers(status: int) -> dict[str, Any]:
-    named = ("X-Request-Id", "Cache-Control", *_OF_STATUS.get(status, ()))
+def _headers(status: int, more: Iterable[str] = ()) -> dict[str, Any]:
+    named = ("X-Request-Id", "Cache-Control", *_OF_STATUS.get(status, ()), *more)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in named}
 
 
-def _header(description: str, example: str, **schema: Any) -> dict[str, Any]:
+def _header(
+    description: str, example: str, *, required: bool = True, **schema: Any
+) -> dict[str, Any]:
     return {
         "description": description,
-        "required": True,
+        "required": required,
         "schema": {"type": "string", **schema},
         "example": example,
     }
@@ -172,6 +183,12 @@ _HEADERS: Final = {
     ),
     "Cache-Control": _header("Answers are not to be kept.", "no-store", const="no-store"),
     "Retry-After": _header("Seconds until it is worth another try.", "2", pattern="^[0-9]+$"),
+    "Preference-Applied": _header(
+        "For how many seconds the answer was waited for, where the client preferred to (RFC 7240).",
+        "wait=26",
+        required=False,
+        pattern="^wait=[0-9]+$",
+    ),
     "WWW-Authenticate": _header("What kind of credentials is asked for (RFC 9110).", "Bearer"),
 }
 _OF_STATUS: Final[Mapping[int, tuple[str, ...]]] = {

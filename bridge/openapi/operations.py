@@ -54,23 +54,25 @@ class ErrorForm:
 class Reply:
     """An answer that is no error.
 
-    ``body`` is its type, anything pydantic has a schema for; None: it has no body.
+    ``body`` is its type, anything pydantic has a schema for; None: it has no body. ``may_say``
+    names headers that it may have beyond those of every answer.
     """
 
     status: int
     meaning: str
     body: Any = None
     media_type: str = JSON
+    may_say: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """What a client must know of one method of one path.
 
-    ``name`` is unique; generated clients name their functions so. The fields of ``path`` and
-    ``query`` are the parameters by their aliases, ``body`` is the type of the request's body.
-    ``errors`` are those that are this operation's own: what every operation of its kind answers
-    is added.
+    ``name`` is unique; generated clients name their functions so. The fields of ``path``,
+    ``query`` and ``headers`` are the parameters by their aliases, ``body`` is the type of the
+    request's body. ``errors`` are those that are this operation's own: what every operation of its
+    kind answers is added.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Operation:
     errors: Errors = ()
     path: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
+    headers: type[BaseModel] | None = None
     body: Any = None
     body_type: str = JSON
     access: Access = Access.TOKEN

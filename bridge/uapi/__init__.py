@@ -31,6 +31,7 @@ from bridge.uapi.hooks import (
 )
 from bridge.uapi.listing import ListQuery, Page, list_errors, parse_list, select
 from bridge.uapi.paths import CallPath, CallsPath
+from bridge.uapi.preferring import LONGEST_PREFERRED, Preferences, parse_wait
 from bridge.uapi.presenting import (
     call_link,
     list_link,
@@ -57,6 +58,7 @@ from bridge.uapi.streaming import (
 
 __all__ = [
     "HEARTBEAT",
+    "LONGEST_PREFERRED",
     "AcceptedBody",
     "CallPath",
     "CallsPath",
@@ -75,6 +77,7 @@ __all__ = [
     "Page",
     "PhoneCallBody",
     "PhoneCallViewBody",
+    "Preferences",
     "WhisperAction",
     "WhisperForm",
     "call_link",
@@ -91,6 +94,7 @@ __all__ = [
     "parse_hook_list",
     "parse_list",
     "parse_new_hook",
+    "parse_wait",
     "present_accepted",
     "present_beginning",
     "present_call",

@@ -63,10 +63,11 @@ class Api:
         pairs = (f"{name}={quote(str(value), safe='')}" for name, value in query.items())
         return await self.request("GET", f"{self.base}{path}?{'&'.join(pairs)}".rstrip("?"))
 
-    async def put(self, path: str, body: object) -> Answer:
+    async def put(self, path: str, body: object, prefer: str = "") -> Answer:
         """PUT a body: text or bytes as they are, anything else as JSON."""
         data = body if isinstance(body, str | bytes) else json.dumps(body, ensure_ascii=False)
-        return await self.request("PUT", f"{self.base}{path}", data=data)
+        headers = {**self._headers, "Prefer": prefer} if prefer else self._headers
+        return await self.request("PUT", f"{self.base}{path}", data=data, headers=headers)
 
     async def delete(self, path: str, number: str = "") -> Answer:
         """DELETE, a party's number or all."""
