@@ -306,7 +306,7 @@ class NotPickedUp(NotAttached):
 
 
 class SupervisorHungUp(NotAttached):
-    """It was ended on request while the phone rang, or has ended as soon as it was in force."""
+    """Somebody had it hung up while it rang, or the supervisor picked up and did so himself."""
 
     code = "pc_sendcallto_hung_up"
     default = "The phone of sendCallTo was hung up."

@@ -63,6 +63,12 @@ class Renamed(NamedTuple):
     name: str
 
 
+class Leaving(NamedTuple):
+    """The phone of a channel hung up, not somebody on the PBX; the end of the channel follows."""
+
+    channel: Snapshot
+
+
 class HungUp(NamedTuple):
     """A channel ended; ``cause`` is a Q.850 cause, 0 when the PBX gives none."""
 
@@ -174,6 +180,7 @@ class Listed(NamedTuple):
 Event = (
     Seen
     | Renamed
+    | Leaving
     | HungUp
     | DialBegun
     | DialEnded
@@ -338,6 +345,7 @@ _BUILDERS: dict[bytes, Callable[[str], Event]] = {
     b"NewCallerid": _seen,
     b"NewConnectedLine": _seen,
     b"Rename": lambda text: Renamed(_required(text, "Uniqueid"), _required(text, "Newname")),
+    b"HangupRequest": lambda text: Leaving(_CHANNEL.of(text)),
     b"Hangup": _hung_up,
     b"DialBegin": lambda text: DialBegun(_caller(text), _DEST.of(text)),
     b"DialEnd": lambda text: DialEnded(_caller(text), _DEST.of(text)),

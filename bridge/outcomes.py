@@ -34,6 +34,7 @@ _FAILURES: Final[dict[Reason, tuple[type[ApiError], str]]] = {
     Reason.BUSY: (SupervisorBusy, ""),
     Reason.DECLINED: (SupervisorDeclined, ""),
     Reason.NO_ANSWER: (NotPickedUp, ""),
+    Reason.LEFT: (SupervisorHungUp, ""),
     Reason.REFUSED: (SendCallToInvalid, "The PBX cannot call the phone of sendCallTo."),
     Reason.FAILED: (InternalServerError, "The PBX refused the whisper; the log says why."),
     Reason.TARGET_GONE: (TargetGone, ""),

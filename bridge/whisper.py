@@ -55,6 +55,7 @@ class Reason(Enum):
     BUSY = "busy"
     DECLINED = "declined"
     NO_ANSWER = "no answer"
+    LEFT = "hung up before it was in force"
     REFUSED = "the PBX cannot call the phone"
     FAILED = "failed"
     TARGET_GONE = "the target's call ended"
@@ -125,7 +126,8 @@ class Session:
     ``others`` are the Uniqueids of those the target talked to when it was asked for, which was by
     ``asker`` and at the epoch second ``requested``; by ``until`` the phone has been answered.
 
-    It is ``noticed`` once the target was given the notice of its organization.
+    It is ``noticed`` once the target was given the notice of its organization, and has ``left``
+    when the supervisor has hung up: a spy ends with the same cause, whoever or whatever ends it.
 
     ``deadline`` is when its next sign is overdue, in seconds of a steady clock, and ``verdict``
     why the bridge itself ends it, if it does.
@@ -146,6 +148,7 @@ class Session:
     until: float = 0.0
     settled: bool = True
     noticed: bool = False
+    left: bool = False
     state: State = State.REQUESTED
     verdict: Reason | None = None
     reason: Reason | None = None
@@ -189,7 +192,7 @@ def reason_of(session: Session, cause: int) -> Reason:
     if session.state in (State.ATTACHED, State.DETACHED):
         return Reason.COMPLETED
     if session.state is State.ANSWERED:
-        return Reason.FAILED
+        return Reason.LEFT if session.left else Reason.FAILED
     return _CAUSES.get(cause, Reason.REFUSED)
 
 
@@ -263,6 +266,12 @@ class Book:
         if session.leg in self._sessions:
             self._sessions[session.leg] = noticed
         return noticed
+
+    def leave(self, session: Session) -> None:
+        """Note that the supervisor has hung up."""
+        current = self._sessions.get(session.leg)
+        if current is not None:
+            self._sessions[session.leg] = replace(current, left=True)
 
     def adopt(self, session: Session) -> None:
         """Write down a session that was under way before this book was."""

@@ -358,6 +358,11 @@ class Whispering:
         if session is not None and session.state is State.ATTACHED:
             self._sign(session, Sign.DETACHED)
 
+    def _on_leaving(self, event: events.Leaving) -> None:
+        session = self.book.get(event.channel.uniqueid)
+        if session is not None:
+            self.book.leave(session)
+
     def _on_hung_up(self, event: events.HungUp) -> None:
         self.notifying.on_hung_up(event)
         uniqueid = event.channel.uniqueid
@@ -495,6 +500,7 @@ _REACTIONS: dict[type, Callable[[Whispering, Any], None]] = {
     events.Entered: Whispering._on_entered,
     events.SpyStarted: Whispering._on_spy_started,
     events.SpyStopped: Whispering._on_spy_stopped,
+    events.Leaving: Whispering._on_leaving,
     events.HungUp: Whispering._on_hung_up,
     events.KeyPressed: Whispering._on_key,
     events.Originated: Whispering._on_originated,

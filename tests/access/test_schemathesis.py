@@ -54,6 +54,7 @@ extensions = {{ values = ["0003*210", "210", "@self"] }}
 calls = {{ values = ["CALL"] }}
 supervisors = {{ values = ["0003*024", "0003*025"] }}
 views = {{ values = ["01"] }}
+waits = {{ values = ["wait=2", "respond-async, wait=1"] }}
 clients = {{ values = ["lab-app"] }}
 secrets = {{ values = ["{SECRET}"] }}
 types = {{ values = ["0"] }}
@@ -67,6 +68,7 @@ urls = {{ values = ["http://x.invalid/calls"] }}
 "path.eventType" = {{ dictionary = "types", probability = 0.9 }}
 "path.eventId" = {{ dictionary = "hooks", probability = 0.9 }}
 "body.url" = {{ dictionary = "urls", probability = 0.8 }}
+"header.Prefer" = {{ dictionary = "waits", probability = 0.5 }}
 "body.sendCallTo" = {{ dictionary = "supervisors", probability = 0.8 }}
 "body.phoneCallViewId" = {{ dictionary = "views", probability = 0.8 }}
 "body.client_id" = {{ dictionary = "clients", probability = 0.9 }}

@@ -264,11 +264,17 @@ async def test_who_waits_is_not_slow(caplog: pytest.LogCaptureFixture) -> None:
     assert "too slow" not in caplog.text
 
 
-async def test_the_same_connection_serves_on(house: Waiting) -> None:
+async def test_the_same_connection_serves_on(
+    house: Waiting, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(timeout=LIMIT, connector=connector) as http:
         house.http = http
         assert (await house.asks("wait=1")).status == 202
+        assert "of waiting" in caplog.text
+        caplog.clear()
         assert (await house.get(house.path())).status == 200
+        assert "of waiting" not in caplog.text
         house.feed(seen(house.spy()), spies(house.spy(), AGENT_LEG))
         assert (await house.asks("wait=1")).status == 200

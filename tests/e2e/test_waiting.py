@@ -102,6 +102,20 @@ async def test_a_change_that_cannot_be_made_is_refused(
     assert list(views(await api.get(call.path))) == ["01", "02"]
 
 
+async def test_one_who_may_barge_in_is_heard_by_both_when_it_is_answered(
+    stage: Stage, call: Call, supervisor: Phone
+) -> None:
+    async with await stage.another_server(
+        BRIDGE_AMI_USERNAME="whisper-bridge-keys", BRIDGE_FOLLOW_KEYS="true", **UNLIMITED
+    ) as server:
+        api = Api(stage.http, server.url, stage.token)
+        for mode in (WHISPER, BARGE, WHISPER):
+            answer = await api.put(call.path, in_mode(mode), WAIT)
+            assert answer.status == 200
+            await _hear(call, supervisor, mode)
+        assert (await api.delete(call.path, "0003*024")).status == 200
+
+
 async def test_the_same_again_waits_on_the_same_phone_and_rings_nothing(
     stage: Stage, api: Api, call: Call, ringing: Phone
 ) -> None:
@@ -146,6 +160,16 @@ async def test_a_supervisor_who_rejects_the_call_is_busy(
     task = await waited(api, call, ringing)
     await ringing.hang_up()
     assert (await task).refusal == (409, "pc_sendcallto_busy")
+    await nothing_behind(stage, api, call)
+
+
+async def test_a_supervisor_who_picks_up_and_hangs_up_at_once(
+    stage: Stage, api: Api, call: Call, ringing: Phone
+) -> None:
+    task = await waited(api, call, ringing)
+    await ringing.pick_up()
+    await ringing.hang_up()
+    assert (await task).refusal == (409, "pc_sendcallto_hung_up")
     await nothing_behind(stage, api, call)
 
 

@@ -36,7 +36,7 @@ def symptom(beginning: str) -> set[str]:
     ("beginning", "reasons"),
     [
         ("202, but", {Reason.BUSY, Reason.DECLINED, Reason.NO_ANSWER, Reason.UNREGISTERED}),
-        ("It rings", {Reason.TARGET_GONE, Reason.OTHERS_CHANGED, Reason.FAILED}),
+        ("It rings", {Reason.LEFT, Reason.TARGET_GONE, Reason.OTHERS_CHANGED, Reason.FAILED}),
         ("The customer hears", {Reason.WRONG_TARGET}),
     ],
 )

@@ -18,7 +18,7 @@ from bridge.errors import (
     SupervisorHungUp,
     TargetGone,
 )
-from bridge.events import Snapshot
+from bridge.events import Leaving, Snapshot
 from bridge.model import PhoneCall
 from bridge.outcomes import failure
 from bridge.service import Rules, Whispered
@@ -166,6 +166,24 @@ async def test_a_leg_that_is_attached_to_somebody_else() -> None:
         now.feed(spies(now.leg, OTHER_LEG))
         now.feed(hung_up(now.leg, 16))
         assert isinstance(await why(task), InternalServerError)
+
+
+@in_virtual_time
+async def test_a_supervisor_who_picks_up_and_hangs_up() -> None:
+    async with scene() as now:
+        task = await rings(now, now.talk())
+        now.feed(seen(now.leg, UP), Leaving(now.leg), hung_up(now.leg, 0))
+        assert isinstance(await why(task), SupervisorHungUp)
+        assert now.ends() == {now.leg.uniqueid: Reason.LEFT}
+
+
+@in_virtual_time
+async def test_a_supervisor_whom_the_pbx_does_not_connect() -> None:
+    async with scene() as now:
+        task = await rings(now, now.talk())
+        now.feed(seen(now.leg, UP), hung_up(now.leg, 0))
+        assert isinstance(await why(task), InternalServerError)
+        assert now.ends() == {now.leg.uniqueid: Reason.FAILED}
 
 
 @in_virtual_time

@@ -71,6 +71,7 @@ PARKING = {**HOLDING, "BridgeType": "parking"}
             {"Channel": "old", "Newname": "new", "Uniqueid": "1.2"},
             events.Renamed("1.2", "new"),
         ),
+        ("HangupRequest", channel(), events.Leaving(SEEN)),
         ("Hangup", {**channel(), "Cause": "17"}, events.HungUp(SEEN, 17)),
         ("Hangup", channel(), events.HungUp(SEEN, 0)),
         (

@@ -338,6 +338,13 @@ def test_why_a_leg_ended(state: State, cause: int, reason: Reason) -> None:
     assert reason_of(session, cause) is reason
 
 
+def test_who_picks_up_and_hangs_up_has_left() -> None:
+    book, session = book_at(State.ANSWERED)
+    book.leave(session)
+    (left,) = book
+    assert reason_of(left, 0) is Reason.LEFT
+
+
 @pytest.mark.parametrize("state", LIVE)
 def test_a_verdict_is_the_reason_whatever_the_cause(state: State) -> None:
     _, session = book_at(state)
