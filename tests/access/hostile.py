@@ -233,6 +233,8 @@ class Hostile:
             *("Content-Type", "Content-Encoding", "If-None-Match", "Origin", "Referer", "Via"),
             *("X-HTTP-Method-Override", "X-Original-URL", "Authorization", "Accept-Encoding"),
         )
+        if name == "Prefer":
+            value = b"wait=1, " + value
         headers = b"%b: %b\r\n" % (str(name).encode(), value[:4000])
         if self._dice.random() < 0.2:
             headers += b"Expect: %b\r\n" % self._one(b"100-continue", b"200-ok")

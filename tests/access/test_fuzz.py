@@ -162,7 +162,8 @@ def test_something_else_on_the_wire_is_noticed(wire: bytes) -> None:
         ),
         (400, {"error": {"code": "count_invalid", "message": "m"}}, {}),
         (400, {"error": {"code": "pc_private_invalid"}}, {}),
-        (200, {}, {}),
+        (201, {}, {}),
+        (200, {"id": 1}, {}),
     ],
 )
 def test_an_answer_that_no_request_may_get_is_noticed(
