@@ -104,6 +104,9 @@ LATE_EVENTS = 0.5
 DEADLINE_SLACK = 3.0
 """Seconds a leg may take beyond its time before it is hung up: the PBX's own timer comes first."""
 
+_NO_CAUSE = 0
+"""What Asterisk 16 gives when the time in which a phone may ring is over; 22 gives 19."""
+
 _CAUSES = {
     16: Reason.NO_ANSWER,
     17: Reason.BUSY,
@@ -193,6 +196,8 @@ def reason_of(session: Session, cause: int) -> Reason:
         return Reason.COMPLETED
     if session.state is State.ANSWERED:
         return Reason.LEFT if session.left else Reason.FAILED
+    if session.state is State.RINGING and cause == _NO_CAUSE:
+        return Reason.NO_ANSWER
     return _CAUSES.get(cause, Reason.REFUSED)
 
 

@@ -320,6 +320,7 @@ def test_no_sign_changes_the_mode() -> None:
         pytest.param(State.RINGING, 17, Reason.BUSY, id="busy"),
         pytest.param(State.RINGING, 21, Reason.DECLINED, id="declined"),
         pytest.param(State.RINGING, 19, Reason.NO_ANSWER, id="rang out"),
+        pytest.param(State.RINGING, 0, Reason.NO_ANSWER, id="rang out, on Asterisk 16"),
         pytest.param(State.RINGING, 16, Reason.NO_ANSWER, id="hung up while ringing"),
         pytest.param(State.RINGING, 1, Reason.REFUSED, id="404"),
         pytest.param(State.RINGING, 58, Reason.REFUSED, id="488: no common codec"),
