@@ -41,9 +41,11 @@ def test_it_brings_what_an_operator_needs(package: Path) -> None:
     assert modes["./lib/systemd/system/whisper-bridge.service"] == "-rw-r--r--"
     assert modes["./etc/whisper-bridge/bridge.env"] == "-rw-r-----"
     assert modes["./etc/whisper-bridge/directory.toml"] == "-rw-r-----"
-    examples = "./usr/share/doc/whisper-bridge/examples"
+    doc = "./usr/share/doc/whisper-bridge"
+    for guide in ("Debian", "Asterisk", "API", "Terminal", "md"):
+        assert f"{doc}/README.{guide}" in modes
     for added in ("manager.d", "extensions.d"):
-        assert f"{examples}/{added}/whisper-bridge.conf" in modes
+        assert f"{doc}/examples/{added}/whisper-bridge.conf" in modes
     assert not any("ami-secret" in path for path in modes)
 
 
