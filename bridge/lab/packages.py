@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bridge.lab import debian
@@ -126,6 +126,14 @@ _BARESIP = _Recipe(
     modules="baresip/modules",
     needed=("account", "aubridge", "ausine", "ctrl_tcp", "g711", "menu", "sndfile"),
 )
+_BARESIP_1_1 = replace(
+    _BARESIP,
+    name="baresip-1.1",
+    releases=("trixie", "forky", "sid"),
+    libraries=f"{_BARESIP.libraries} libzstd",
+    version="1.1.",
+)
+_BARESIPS = {"1": _BARESIP, "1.1": _BARESIP_1_1}
 
 _LAYOUT = 1
 """To be raised when what is done with the packages changes."""
@@ -169,23 +177,27 @@ async def asterisk(version: str, say: Say) -> AsteriskBuild:
     )
 
 
-async def baresip(say: Say) -> BaresipBuild:
-    """Return a baresip 1.x: the installed one, or Debian's.
+async def baresip(say: Say, version: str = "1") -> BaresipBuild:
+    """Return a baresip of that version: the installed one, or Debian's.
 
     Args:
         say: is told about anything that takes time.
+        version: "1", or "1.1", which can be told by a header to pick up (its CHANGELOG, 1.1.0).
 
     Raises:
         LabError: there is none and it cannot be had; the message says why.
     """
-    installed = await _installed_baresip()
+    recipe = _BARESIPS.get(version)
+    if recipe is None:
+        raise LabError(f"the lab has no baresip {version}: choose {' or '.join(_BARESIPS)}")
+    installed = await _installed_baresip(recipe)
     if installed is not None:
         say(f"using the installed baresip {installed.version}")
         return installed
-    tree = await _tree(_BARESIP, say)
+    tree = await _tree(recipe, say)
     return BaresipBuild(
-        command=_command(_BARESIP, tree),
-        module_dir=_modules(_BARESIP, tree / "usr"),
+        command=_command(recipe, tree),
+        module_dir=_modules(recipe, tree / "usr"),
         env=_environment(tree),
         version=(tree / "version").read_text(),
     )
@@ -209,15 +221,15 @@ async def _installed_asterisk(recipe: _Recipe) -> AsteriskBuild | None:
     return None
 
 
-async def _installed_baresip() -> BaresipBuild | None:
+async def _installed_baresip(recipe: _Recipe) -> BaresipBuild | None:
     program = _which("baresip")
     if program is None:
         return None
     version = await _version_of(program, "-h", r"baresip v?(\d\S*)")
-    if not version.startswith(_BARESIP.version):
+    if not version.startswith(recipe.version):
         return None
     with contextlib.suppress(LabError):
-        return BaresipBuild((program,), _modules(_BARESIP, Path("/usr")), {}, version)
+        return BaresipBuild((program,), _modules(recipe, Path("/usr")), {}, version)
     return None
 
 

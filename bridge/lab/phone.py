@@ -1,9 +1,10 @@
 """A real SIP softphone, baresip, that plays a tone as its microphone and records what it hears."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Final, Literal, Self, TypeAlias
 
 from bridge.lab import housekeeping, processes
 from bridge.lab.control import Control
@@ -13,6 +14,14 @@ from bridge.lab.housekeeping import Kept
 from bridge.lab.packages import BaresipBuild
 from bridge.lab.ports import free_ports, free_tcp
 
+Answering: TypeAlias = Literal["auto", "manual", "header"]
+"""When a phone picks up by itself: always, never, or when its INVITE asks for it (baresip 1.1)."""
+
+_ACCOUNT: Final[Mapping[Answering, str]] = {
+    "auto": "answermode=auto",
+    "manual": "answermode=manual",
+    "header": "answermode=manual;sip_autoanswer=yes",
+}
 _LOOPBACK = "127.0.0.1"
 
 
@@ -31,7 +40,7 @@ class Phone(Handset):
         password: str,
         sip_port: int,
         tone_hz: int,
-        answer: Literal["auto", "manual"] = "auto",
+        answer: Answering = "auto",
         max_calls: int = 4,
         user: str = "",
         pbx: str = _LOOPBACK,
@@ -47,7 +56,7 @@ class Phone(Handset):
             password: its SIP password.
             sip_port: Asterisk's UDP port.
             tone_hz: the tone it plays, a whole number so that it goes on without a click.
-            answer: whether it picks up by itself, at once.
+            answer: whether it picks up by itself, and why.
             max_calls: further calls are refused as busy (486).
             user: its SIP user name; the number if not given.
             pbx: the host where Asterisk is.
@@ -60,7 +69,7 @@ class Phone(Handset):
         self._build = build
         self._account = (
             f"<sip:{user or number}@{self._pbx};transport=udp>;auth_user={user or number}"
-            f";auth_pass={password};regint=60;answermode={answer};audio_codecs=PCMU\n"
+            f";auth_pass={password};regint=60;{_ACCOUNT[answer]};audio_codecs=PCMU\n"
         )
         self._max_calls = max_calls
         self._address = address
@@ -184,6 +193,7 @@ rtp_ports 40000-49999
 jitter_buffer_delay 0-0
 snd_path .
 menu_bell no
+sip_autoanswer_beep no
 ringback_disabled yes
 statmode_default off
 ctrl_tcp_listen 127.0.0.1:{control}

@@ -1,8 +1,6 @@
 """The directory on a running service: extensions by pattern, and what a reload does to calls."""
 
-import os
 import re
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,9 +11,9 @@ from bridge.lab import tones
 from bridge.lab.asterisk import conf_dir
 from bridge.lab.phone import Phone
 from bridge.lab.server import Server
-from bridge.lab.waiting import until
+from tests.support.reloading import read_anew
 
-from .client import PATIENCE, Api, views, whisper
+from .client import Api, views, whisper
 from .stage import SECOND_AGENT_HZ, Call, Stage, a_call, level
 
 pytestmark = pytest.mark.pbx
@@ -47,14 +45,7 @@ class Bridge:
 
     async def reads(self, text: str, said: str = "reload: the directory is in force") -> None:
         """Write the directory and have it read anew, until the log says so."""
-        mark = self.server.log.stat().st_size
-        self._directory.write_text(text)
-        os.kill(self.server.pid, signal.SIGHUP)
-
-        def heard() -> bool:
-            return said in self.server.log.read_bytes()[mark:].decode()
-
-        await until(heard, said, within=PATIENCE, every=0.02)
+        await read_anew(self.server, self._directory, text, said)
 
 
 Beside = Callable[[str], "AsyncIterator[Bridge]"]

@@ -183,6 +183,19 @@ async def test_only_two_asterisks_are_offered() -> None:
         await packages.asterisk("13", print)
 
 
+async def test_only_two_baresips_are_offered() -> None:
+    with pytest.raises(LabError, match=r"choose 1 or 1\.1"):
+        await packages.baresip(print, "2")
+
+
+async def test_a_baresip_that_is_installed_is_used_if_it_is_of_that_version(
+    cache: Path, no_programs: Path
+) -> None:
+    program(no_programs, "baresip", "echo baresip v1.0.0 Copyright; exit 1")
+    with pytest.raises(LabError, match=r"baresip-core 1\.1\.x must be installed"):
+        await packages.baresip(print, "1.1")
+
+
 async def test_a_machine_without_apt_is_told_what_to_do(cache: Path, no_programs: Path) -> None:
     with pytest.raises(LabError, match=r"must be installed(.|\n)*apt-get"):
         await packages.baresip(print)
@@ -249,16 +262,22 @@ def left_in(cache: Path) -> list[str]:
 
 
 @pytest.mark.pbx
-async def test_two_runs_at_once_download_once_and_what_they_get_runs(cache: Path) -> None:
+@pytest.mark.parametrize("version", ["1", "1.1"])
+async def test_two_runs_at_once_download_once_and_what_they_get_runs(
+    cache: Path, version: str
+) -> None:
     first, first_say = heard()
     second, second_say = heard()
-    builds = await asyncio.gather(packages.baresip(first_say), packages.baresip(second_say))
+    builds = await asyncio.gather(
+        packages.baresip(first_say, version), packages.baresip(second_say, version)
+    )
     assert builds[0] == builds[1]
+    assert builds[0].version.startswith(version)
     downloads = [line for line in first + second if "downloading" in line]
     assert len(downloads) <= 1
 
     again, say = heard()
-    build = await packages.baresip(say)
+    build = await packages.baresip(say, version)
     assert build == builds[0]
     assert not [line for line in again if "downloading" in line]
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class Cast:
     ``following`` is a client of a bridge that follows targets and keys. ``barged`` says that the
     customer may hear a supervisor.
 
-    All pick up by themselves until told otherwise with ``manual``.
+    All pick up by themselves until told otherwise with ``manual``, but those ``heeding`` what
+    their INVITE says of it.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class Cast:
     notes: list[str] = field(default_factory=list)
     tap: Tap | None = None
     barged: bool = False
+    heeding: Collection[str] = ()
     _before: dict[Path, float] = field(default_factory=dict)
     _logged: int = 0
 
@@ -103,7 +105,8 @@ class Cast:
         async with asyncio.timeout(PATIENCE):
             while any([await self._is_busy(phone) for phone in self.phones.values()]):
                 await asyncio.sleep(0.05)
-        await asyncio.gather(*(p.do("answermode", "auto") for p in self.phones.values()))
+        usual = [phone for role, phone in self.phones.items() if role not in self.heeding]
+        await asyncio.gather(*(phone.do("answermode", "auto") for phone in usual))
         async with asyncio.timeout(PATIENCE):
             while await self.shown():
                 await asyncio.sleep(0.05)

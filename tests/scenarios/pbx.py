@@ -88,7 +88,7 @@ def _people(kind: Kind, cast: int) -> str:
         text += _EXTENSION.format(
             number=number(role, cast), user=user, kind=kind.technology, name=role.title()
         )
-        text += _AUTO_ANSWER if role == "deputy" else ""
+        text += AUTO_ANSWER if role == "deputy" else ""
     return text
 
 
@@ -166,7 +166,8 @@ endpoint = "{kind}/{number}"
 caller_id = "{name} <{number}>"
 """
 
-_AUTO_ANSWER = 'auto_answer = "snom"\n'
+AUTO_ANSWER = 'auto_answer = "snom"\n'
+"""What the directory says of every deputy."""
 
 _MODULES = """
 load = res_pjsip_endpoint_identifier_ip.so

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,9 +82,18 @@ class World:
 
 @asynccontextmanager
 async def a_world(
-    kind: Kind, run_dir: Path, casts: Iterable[int] = CASTS, *, people: str = ""
+    kind: Kind,
+    run_dir: Path,
+    casts: Iterable[int] = CASTS,
+    *,
+    people: str = "",
+    heeding: Collection[str] = (),
 ) -> AsyncIterator[World]:
-    """Set a world up, and take it down again; ``people`` is another directory than usual."""
+    """Set a world up, and take it down again.
+
+    ``people`` is another directory than usual; the phones of the roles ``heeding`` pick up when
+    their INVITE asks for it, and otherwise ring.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     secret = secrets.token_hex(24)
     (run_dir / "directory.toml").write_text(people or directory(kind))
@@ -95,7 +104,9 @@ async def a_world(
             for follow in (False, True)
         ]
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        begun = (_cast(stack, kind, pbx, server, follower, http, run_dir, n) for n in casts)
+        begun = (
+            _cast(stack, kind, pbx, server, follower, http, run_dir, n, heeding) for n in casts
+        )
         yield World(kind, pbx, server, await asyncio.gather(*begun), secret)
 
 
@@ -122,18 +133,20 @@ async def _cast(
     http: aiohttp.ClientSession,
     run_dir: Path,
     cast: int,
+    heeding: Collection[str],
 ) -> Cast:
-    build = await packages.baresip(print)
     phones = {}
     for role, hz in HZ.items():
         old = kind.technology == "SIP"
+        heeds = role in heeding
         phones[role] = Phone(
-            build,
+            await packages.baresip(print, "1.1" if heeds else "1"),
             run_dir / f"{role}-{cast}",
             number=number(role, cast),
             password=PHONE_PASSWORD,
             sip_port=pbx.ports.chan_sip if old else pbx.sip_port,
             tone_hz=hz,
+            answer="header" if heeds else "auto",
         )
     await asyncio.gather(*(stack.enter_async_context(phone) for phone in phones.values()))
     await asyncio.gather(*(phone.registered(15) for phone in phones.values()))
@@ -156,4 +169,5 @@ async def _cast(
         observer=observer,
         log=server.log,
         log_of_follower=follower.log,
+        heeding=heeding,
     )

@@ -204,6 +204,18 @@ def test_a_directory_cannot_be_changed(lab: Directory) -> None:
             14,
             "extension 0003*210: protected must be true or",
         ),
+        (
+            "[[apps]]",
+            'auto_answer = "X-A: b\\r\\nVia: c"\n[[apps]]',
+            14,
+            "extension 0003*210: auto_answer must be one header",
+        ),
+        (
+            "[[apps]]",
+            'auto_answer = "yelink"\n[[apps]]',
+            14,
+            "extension 0003*210: auto_answer must be one of standard",
+        ),
         ("name = ", "name == ", 3, "Invalid value"),
         ("id = 12", "id = 12\nid = 13", 8, "Cannot overwrite a value"),
         ("user = 12\n", "user = ", 12, "Invalid value"),
