@@ -203,6 +203,11 @@ def device_state(endpoint: str) -> Action:
     return _action("Getvar", Variable=f"DEVICE_STATE({endpoint})")
 
 
+def list_devices() -> Action:
+    """List the devices whose state the PBX knows, each with its ``Device`` and ``State``."""
+    return _action("DeviceStateList", complete="DeviceStateListComplete")
+
+
 def list_channels() -> Action:
     """List all channels, each with its memos and times."""
     variables = ",".join((LEG_VARIABLE, SESSION_VARIABLE, STARTED, ANSWERED))

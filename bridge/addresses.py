@@ -43,6 +43,14 @@ class Proxies:
         return address is not None and any(address in network for network in self._networks)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host of the settings, an address or a name, is this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def network_of(address: str) -> str:
     """Return what one client has: an IPv4 address, or of IPv6 a network /64 (RFC 6177)."""
     return _network_64(address) if ":" in address else address

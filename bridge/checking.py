@@ -124,6 +124,8 @@ async def check_pbx(
         findings.append(await _version(pbx))
         findings.append(await _clock(pbx))
         findings += await _extensions(pbx, directory.extensions() if directory else ())
+        if directory is not None and directory.discovers():
+            findings.append(await _discovered(pbx, directory))
     except PbxUnavailable as error:
         findings.append(
             Finding("AMI", Verdict.FAILURE, error.message, "look at Asterisk's log and load")
@@ -256,6 +258,23 @@ def _told(states: Mapping[str, Sequence[Extension]], phones: int) -> Iterable[Fi
         yield Finding("phones", Verdict.WARNING, said, "look at their SIP accounts and network")
     else:
         yield Finding("phones", Verdict.OK, "all are registered")
+
+
+async def _discovered(pbx: Pbx, directory: Directory) -> Finding:
+    """Whose devices fit a pattern: all phones, it is to be hoped, and no trunk."""
+    answer = await pbx.send(actions.list_devices())
+    if not answer.success:
+        said = f"the PBX does not list its devices: {answer.message}"
+        return Finding("discovered", Verdict.UNKNOWN, said, _ENOUGH)
+    written = {extension.number for extension in directory.extensions()}
+    fitting = [directory.by_endpoint(item.get("Device", "")) for item in answer.items]
+    found = [one for one in fitting if one is not None and one.number not in written]
+    if found:
+        said = f"devices of the PBX that fit a pattern: {_named(found)}"
+        return Finding("discovered", Verdict.OK, said)
+    said = "no device of the PBX fits a [[discovery]] pattern"
+    remedy = "in the directory: endpoint = as `core show channels` names a phone in a call"
+    return Finding("discovered", Verdict.WARNING, said, remedy)
 
 
 def _named(extensions: Sequence[Extension]) -> str:

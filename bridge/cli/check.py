@@ -11,8 +11,8 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 
+from bridge.addresses import is_loopback
 from bridge.checking import Finding, Verdict, check_pbx
 from bridge.cli.common import MISTAKES, Commands, read_directory
 from bridge.cli.linking import NoLink, linked
@@ -155,18 +155,11 @@ def _no_link(said: str) -> Finding:
 def _privacy(settings: Settings) -> Finding:
     if settings.ami_tls:
         return Finding("AMI TLS", Verdict.OK, "encrypted, and the PBX's certificate is accepted")
-    if _is_loopback(settings.ami_host):
+    if is_loopback(settings.ami_host):
         return Finding("AMI TLS", Verdict.OK, "not needed: the PBX is on this machine")
     said = "the AMI secret and callers' numbers cross the network unencrypted"
     remedy = "tlsenable = yes in manager.conf, BRIDGE_AMI_TLS=true and BRIDGE_AMI_PORT=5039"
     return Finding("AMI TLS", Verdict.WARNING, said, remedy)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 # What is printed

@@ -5,10 +5,9 @@ import resource
 import sys
 from collections.abc import Iterator
 from functools import partial
-from ipaddress import ip_address
 from ssl import SSLContext
 
-from bridge.addresses import Proxies
+from bridge.addresses import Proxies, is_loopback
 from bridge.api import Allowance, Gate, Manners, Site, Tls, Watch, read_certificate
 from bridge.cli.common import UsageError
 from bridge.cli.reloading import Reloadable
@@ -51,7 +50,7 @@ def tls_of(settings: Settings) -> Tls | None:
         return Tls(read_certificate(settings.tls_cert, settings.tls_key))
     if settings.tls_key is not None:
         raise UsageError("BRIDGE_TLS_KEY is set without BRIDGE_TLS_CERT")
-    if _is_loopback(settings.http_host):
+    if is_loopback(settings.http_host):
         return None
     if not settings.plain_http_behind_proxy:
         raise UsageError(
@@ -93,10 +92,3 @@ def certificates(settings: Settings, tls: Tls | None) -> Iterator[Reloadable[SSL
     if tls is not None and settings.tls_cert is not None:
         read = partial(read_certificate, settings.tls_cert, settings.tls_key)
         yield Reloadable("the certificate", read, tls.take)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -81,6 +81,11 @@ class Extensions:
         """Those with a line of their own."""
         return self._listed.values()
 
+    @property
+    def discovers(self) -> bool:
+        """Whether there are patterns."""
+        return bool(self._patterns)
+
     def answering(self) -> Iterable[str]:
         """The endpoints, or the forms of them, whose phones are to answer by themselves."""
         every: list[Extension | Pattern] = [*self._listed.values(), *self._patterns]

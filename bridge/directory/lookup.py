@@ -115,6 +115,10 @@ class Directory:
         """Every extension that is written down."""
         return self._extensions.listed()
 
+    def discovers(self) -> bool:
+        """Return whether some pattern makes extensions known that have no line of their own."""
+        return self._extensions.discovers
+
     def sends_pjsip_headers(self) -> bool:
         """Return whether some phone of chan_pjsip is to answer by itself."""
         return any(endpoint.startswith("PJSIP/") for endpoint in self._extensions.answering())

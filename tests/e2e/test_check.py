@@ -166,6 +166,26 @@ async def test_phones_that_the_pbx_does_not_know_or_has_not_heard_of(operator: O
 
 
 @pytest.mark.parametrize(
+    ("numbers", "verdict", "said"),
+    [
+        ("21X", "ok", "devices of the PBX that fit a pattern: PJSIP/0003*211"),
+        ("9XX", "warning", "no device of the PBX fits"),
+    ],
+)
+async def test_who_is_discovered(known: Operator, numbers: str, verdict: str, said: str) -> None:
+    directory = Path(known.settings["BRIDGE_DIRECTORY"])
+    pattern = f'''[[discovery]]
+endpoint = "PJSIP/0003*{{number}}"
+numbers = ["{numbers}"]
+user = 12
+'''
+    directory.write_text(directory.read_text() + pattern)
+    code, found = await known.finds()
+    assert (code, found["discovered"]["verdict"]) == (0, verdict)
+    assert said in found["discovered"]["said"]
+
+
+@pytest.mark.parametrize(
     ("rights", "subject", "verdict", "said"),
     [
         ({"write": "originate,call"}, "rights", "failure", "may not CoreSettings"),
