@@ -92,9 +92,14 @@ async def _act_patiently(request: web.Request, asked: _Asked) -> web.Response:
         if patience is None:
             return _accepted(request, await service.whisper(*asked))
         call, attached = await service.whisper_attached(*asked, patience)
-    answer = _shown(request, call) if call and attached else _accepted(request, call)
+    answer = _attached(request, call) if call and attached else _accepted(request, call)
     answer.headers["Preference-Applied"] = f"wait={patience.seconds}"
     return answer
+
+
+def _attached(request: web.Request, call: PhoneCall) -> web.Response:
+    """The answer once the supervisor takes part."""
+    return web.json_response(uapi.present_attached(call, _link(request, call.id), zone()))
 
 
 def _accepted(request: web.Request, call: PhoneCall | None) -> web.Response:
@@ -162,7 +167,7 @@ CALL_ROUTES: Final = (
                 Reply(
                     200,
                     "The supervisor takes part, and the client preferred to wait for that.",
-                    uapi.PhoneCallBody,
+                    uapi.AttachedBody,
                     may_say=_APPLIED,
                 ),
                 Reply(

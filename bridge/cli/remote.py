@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import signal
@@ -46,13 +47,21 @@ class Exit(IntEnum):
     SEVERAL = 3
     """There are several calls, and nobody to ask which."""
     NOT_ATTACHED = 4
-    """The supervisor did not come to take part."""
+    """The supervisor did not come to take part, and the service does not say why."""
     REFUSED = 5
     """The service refuses what was asked."""
     DENIED = 6
     """The token or the secret is not good, or the app may not do that."""
     UNAVAILABLE = 7
     """The service or its PBX cannot be reached now."""
+    BUSY = 8
+    """The supervisor's phone is busy."""
+    DECLINED = 9
+    """The supervisor declined."""
+    NO_ANSWER = 10
+    """Nobody picked up the supervisor's phone."""
+    HUNG_UP = 11
+    """The supervisor's phone was hung up."""
     CLOSED = 141
     """Nobody reads what is printed any more; as a shell tells of SIGPIPE."""
     TERMINATED = 143
@@ -61,8 +70,9 @@ class Exit(IntEnum):
 
 CODES: Final = (
     "Exit codes: 0 done, 1 no such call or none any more, 2 usage, 3 several calls and nobody to"
-    " ask which, 4 the supervisor did not come to take part, 5 refused, 6 not allowed, 7 the"
-    " service or its PBX cannot be reached now, 130 Ctrl-C."
+    " ask which, 4 the supervisor does not take part and the service does not say why, 5 refused,"
+    " or his phone cannot be called, 6 not allowed, 7 the service or its PBX cannot be reached now,"
+    " 8 his phone is busy, 9 he declined, 10 nobody picked up, 11 he was hung up, 130 Ctrl-C."
 )
 
 _NO_TOKEN: Final = "the token is not good, or {target} is out of its reach"
@@ -76,11 +86,24 @@ _WORDS: Final[Mapping[str, str]] = {
     "pc_callerid_invalid": "that is no caller id",
     "pc_timeout_invalid": "that is no time to wait",
     "pc_action_conflict": "{by} takes part already, in another way",
+    "pc_sendcallto_busy": "the phone of {by} is busy",
+    "pc_sendcallto_declined": "{by} declined",
+    "pc_sendcallto_no_answer": "nobody picked up the phone of {by}",
+    "pc_sendcallto_hung_up": "{by} was hung up",
+    "pc_phonecallview_gone": "{target} is not in that call any more",
     "invalid_client": "the id or the secret of the app is wrong",
     "too_many_requests": "the service was asked too often",
     "too_many_connections": "the service has too many clients",
     "pbx_unavailable": "the service cannot reach its PBX now",
     "request_not_implemented": "this service cannot do that",
+}
+_CODES: Final[Mapping[str, Exit]] = {
+    "pc_honecall_invalid": Exit.NO_CALL,
+    "pc_phonecallview_gone": Exit.NO_CALL,
+    "pc_sendcallto_busy": Exit.BUSY,
+    "pc_sendcallto_declined": Exit.DECLINED,
+    "pc_sendcallto_no_answer": Exit.NO_ANSWER,
+    "pc_sendcallto_hung_up": Exit.HUNG_UP,
 }
 
 
@@ -89,7 +112,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = CODES
     # --token would be --token-file, and a complaint of that file would show the token.
     parser.allow_abbrev = False
-    parser.add_argument("--json", action="store_true", help="JSON of the API's shapes, for scripts")
+    parser.add_argument(
+        "--json", action="store_true", help="JSON of the API's shapes, its errors too"
+    )
     group = parser.add_argument_group(
         "the service", "each is WHISPER_ and its name in the environment, too: WHISPER_URL"
     )
@@ -163,11 +188,8 @@ def asking(command: Callable[[argparse.Namespace, Remote], int]) -> Run:
 
     def run(arguments: argparse.Namespace) -> int:
         try:
-            code = command(arguments, Remote.of(arguments))
+            code = _told(command, arguments)
             sys.stdout.flush()
-        except ClientError as error:
-            complain(said(error, arguments))
-            return _code(error)
         except asyncio.CancelledError:
             return Exit.TERMINATED
         except BrokenPipeError:
@@ -177,6 +199,18 @@ def asking(command: Callable[[argparse.Namespace, Remote], int]) -> Run:
         return code
 
     return run
+
+
+def _told(
+    command: Callable[[argparse.Namespace, Remote], int], arguments: argparse.Namespace
+) -> int:
+    try:
+        return command(arguments, Remote.of(arguments))
+    except ClientError as error:
+        if arguments.json and isinstance(error, Refused):
+            print(json.dumps(error.body()))
+        complain(said(error, arguments))
+        return _code(error)
 
 
 def complain(words: str) -> None:
@@ -221,6 +255,4 @@ def _code(error: ClientError) -> Exit:
         return Exit.USAGE
     if not isinstance(error, Refused) or error.passing:
         return Exit.UNAVAILABLE
-    if error.code == "pc_honecall_invalid":
-        return Exit.NO_CALL
-    return Exit.DENIED if error.denied else Exit.REFUSED
+    return _CODES.get(error.code, Exit.DENIED if error.denied else Exit.REFUSED)

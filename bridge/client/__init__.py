@@ -7,7 +7,7 @@ from bridge.client.board import Board, Step
 from bridge.client.calls import Calls
 from bridge.client.connection import Connection, is_safe
 from bridge.client.credentials import AppSecret, Credential, Token, TokenFile
-from bridge.client.errors import ClientError, CredentialError, Refused, Unreachable
+from bridge.client.errors import ClientError, CredentialError, Cut, Refused, Unreachable
 from bridge.client.following import Begun, Changed, Complete, Ended, Lost, News, PbxAway
 from bridge.client.supervising import Ambiguous, Target, supervisors_view, targets
 
@@ -23,6 +23,7 @@ __all__ = [
     "Connection",
     "Credential",
     "CredentialError",
+    "Cut",
     "Ended",
     "Lost",
     "News",

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from bridge.client.connection import Connection
 from bridge.client.errors import Unreachable
 from bridge.client.following import News, follow
-from bridge.uapi import AcceptedBody, CollectionBody, PhoneCallBody
+from bridge.uapi import LONGEST_PREFERRED, AcceptedBody, AttachedBody, CollectionBody, PhoneCallBody
 
 PAGE: Final = 500
 """Calls asked for at a time."""
@@ -47,10 +48,22 @@ class Calls:
         content = await self._connection.ask("GET", self._path(call_id))
         return None if content is None else _read(PhoneCallBody, content)
 
-    async def act(self, call_id: str, action: Mapping[str, object]) -> AcceptedBody | None:
-        """Whisper, listen or barge in as a PUT's body says; None when the call is over."""
-        content = await self._connection.ask("PUT", self._path(call_id), action)
-        return None if content is None else _read(AcceptedBody, content)
+    async def act(
+        self, call_id: str, action: Mapping[str, object], wait: int
+    ) -> AttachedBody | AcceptedBody | None:
+        """Have somebody whisper, listen or barge in as a PUT's body says.
+
+        Gives the call once he takes part in it, and raises Refused with the reason once he will
+        not; gives what was accepted where the service does not wait for that, or not as long.
+        ``wait`` is in seconds. None when the call is over. Raises Cut where none of that is known.
+        """
+        seconds = max(1, min(wait, LONGEST_PREFERRED))
+        answer = await self._connection.put(self._path(call_id), action, seconds)
+        if answer.content is None:
+            return None
+        if answer.status == HTTPStatus.OK:
+            return _read(AttachedBody, answer.content)
+        return _read(AcceptedBody, answer.content)
 
     async def hang_up(self, call_id: str, number: str) -> list[PhoneCallBody]:
         """End the part of a party, by his number; what ended, nothing when there was nothing."""
@@ -61,10 +74,10 @@ class Calls:
         except ValidationError as error:
             raise _strange(error) from error
 
-    async def follow(self) -> AsyncGenerator[News, None]:
+    async def follow(self, *, patiently: bool = False) -> AsyncGenerator[News, None]:
         """Yield what becomes of them, for ever; see ``bridge.client.following.follow``."""
         path = f"/uapi/phoneCallStream/{self._place}"
-        async with aclosing(follow(self._connection, path)) as news:
+        async with aclosing(follow(self._connection, path, patiently=patiently)) as news:
             async for each in news:
                 yield each
 

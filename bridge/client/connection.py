@@ -6,6 +6,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,20 +17,37 @@ from pydantic import ValidationError
 from yarl import URL
 
 from bridge.client.credentials import Credential
-from bridge.client.errors import CredentialError, Refused, Unreachable
+from bridge.client.errors import CredentialError, Cut, Refused, Unreachable
 from bridge.uapi import ErrorBody
 
 TOKEN: Final = "/oauth/token.php"
 
-_TIMES: Final = aiohttp.ClientTimeout(total=30, sock_connect=10)
-"""Of a request that is no stream. A PUT takes as long as the PBX to call a phone."""
+_CONNECTING: Final = 10.0
+_TIMES: Final = aiohttp.ClientTimeout(total=30, sock_connect=_CONNECTING)
+"""Of a request that is no stream, and waits for nobody."""
+
+_LEEWAY: Final = 10.0
+"""Seconds that an answer may take beyond those the service was asked to wait."""
 
 QUIET: Final = 50.0
 """Seconds without any sign after which a stream counts as lost: three heartbeats and a little."""
 
-_STREAMING: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=QUIET)
+_STREAMING: Final = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECTING, sock_read=QUIET)
 
 _BROKEN: Final = (aiohttp.ClientError, TimeoutError, OSError)
+_NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+_GATEWAYS: Final = frozenset({502, 504, 524})
+"""What proxies answer who have, or can have, no more patience with the service; 524 is
+Cloudflare's (RFC 9110, sections 15.6.3 and 15.6.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service says: HTTP's ``status``, and JSON, None where there is none (204)."""
+
+    status: int
+    content: Any
 
 
 class Connection:
@@ -54,13 +72,26 @@ class Connection:
         async with aiohttp.ClientSession(connector=connector) as http:
             yield cls(http, url, credential)
 
-    async def ask(self, method: str, path: str, body: object = None) -> Any:
+    async def ask(self, method: str, path: str) -> Any:
         """Return the JSON that answers a request, None where there is none (204).
 
         ``path`` follows the service's URL and is sent as it is. Raises ClientError.
         """
-        async with self._answered(method, path, _TIMES, json=body) as answer:
+        async with self._answered(method, path, _TIMES) as answer:
             return await _content(answer)
+
+    async def put(self, path: str, body: object, wait: int) -> Answer:
+        """Ask for something once, and would have the answer tell its outcome (RFC 7240).
+
+        ``wait`` is how many seconds that may take. Raises ClientError, Cut where no answer tells
+        whether it has been done.
+        """
+        limit = aiohttp.ClientTimeout(total=wait + _LEEWAY, sock_connect=_CONNECTING)
+        prefer = {"Prefer": f"wait={wait}"}
+        async with self._answered(
+            "PUT", path, limit, json=body, headers=prefer, middlewares=(_once,)
+        ) as answer:
+            return Answer(answer.status, await _content(answer))
 
     @asynccontextmanager
     async def stream(self, path: str, last_id: str = "") -> AsyncIterator[aiohttp.StreamReader]:
@@ -70,7 +101,7 @@ class Connection:
             headers["Last-Event-ID"] = last_id
         async with self._answered("GET", path, _STREAMING, headers=headers) as answer:
             if answer.content_type != "text/event-stream":
-                raise Unreachable(_no_service(answer))
+                raise _no_service(answer)
             yield answer.content
 
     @asynccontextmanager
@@ -102,8 +133,10 @@ class Connection:
                 method, url, timeout=limit, allow_redirects=False, **more
             ) as answer:
                 yield answer
-        except _BROKEN as error:
+        except _NEVER_SENT as error:
             raise Unreachable(f"{self._url}: {_reason(error)}") from error
+        except _BROKEN as error:
+            raise Cut(f"{self._url}: {_reason(error)}") from error
 
     async def _exchange(self, client_id: str, secret: str) -> str:
         form = {
@@ -115,7 +148,7 @@ class Connection:
             await _require_success(answer)
             content = await _content(answer)
             if not isinstance(content, dict) or "access_token" not in content:
-                raise Unreachable(_no_service(answer))
+                raise _no_service(answer)
             return str(content["access_token"])
 
 
@@ -134,13 +167,28 @@ def _trusted(ca_file: Path | None) -> ssl.SSLContext:
         raise CredentialError(f"the file of certificates {ca_file}: {reason}") from error
 
 
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request at most once: aiohttp would send a PUT again whose connection was cut.
+
+    Has a phone rung meanwhile and not been picked up, it would ring again.
+    """
+    try:
+        return await handler(request)
+    except _NEVER_SENT:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        raise Cut(f"{request.url.origin()}: {_reason(error)}") from error
+
+
 async def _content(answer: aiohttp.ClientResponse) -> Any:
     if answer.status == HTTPStatus.NO_CONTENT:
         return None
     try:
         return json.loads(await answer.text())
     except ValueError as error:
-        raise Unreachable(_no_service(answer)) from error
+        raise _no_service(answer) from error
 
 
 async def _require_success(answer: aiohttp.ClientResponse) -> None:
@@ -149,7 +197,7 @@ async def _require_success(answer: aiohttp.ClientResponse) -> None:
     content = await _content(answer)
     code, message = _error_in(content)
     if not code:
-        raise Unreachable(_no_service(answer))
+        raise _no_service(answer)
     wait = answer.headers.get("Retry-After", "")
     raise Refused(answer.status, code, message, int(wait) if wait.isdecimal() else 0)
 
@@ -165,9 +213,11 @@ def _error_in(content: object) -> tuple[str, str]:
     return error.code, error.message
 
 
-def _no_service(answer: aiohttp.ClientResponse) -> str:
-    said = f"status {answer.status}, {answer.content_type}"
-    return f"{answer.url.origin()}: what answers there is no whisper-bridge ({said})"
+def _no_service(answer: aiohttp.ClientResponse) -> Unreachable:
+    place, said = answer.url.origin(), f"status {answer.status}, {answer.content_type}"
+    if answer.status in _GATEWAYS:
+        return Cut(f"{place}: a proxy answers in the service's place ({said})")
+    return Unreachable(f"{place}: what answers there is no whisper-bridge ({said})")
 
 
 def _reason(error: Exception) -> str:

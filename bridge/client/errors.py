@@ -3,6 +3,8 @@
 No message holds a token or a secret; each is a sentence for whoever reads it on a terminal.
 """
 
+from bridge.uapi import ErrorBody, ErrorDetail
+
 
 class ClientError(Exception):
     """What was asked for was not had; as text it says why."""
@@ -10,6 +12,10 @@ class ClientError(Exception):
 
 class Unreachable(ClientError):
     """Nobody answers, or what answers is not the service."""
+
+
+class Cut(Unreachable):
+    """The service did not get to answer: what it was asked for may have been done, or not."""
 
 
 class CredentialError(ClientError):
@@ -29,6 +35,10 @@ class Refused(ClientError):
         self.message = message
         self.retry_after = retry_after
         super().__init__(message)
+
+    def body(self) -> dict[str, object]:
+        """The error in the contract's shape, also where it was in OAuth's."""
+        return ErrorBody(error=ErrorDetail(code=self.code, message=self.message)).body()
 
     @property
     def denied(self) -> bool:

@@ -81,14 +81,16 @@ class _Place:
         return max(min(doubled, max(LONGEST_PAUSE, self.pause)), asked)
 
 
-async def follow(connection: Connection, path: str) -> AsyncGenerator[News, None]:
+async def follow(
+    connection: Connection, path: str, *, patiently: bool
+) -> AsyncGenerator[News, None]:
     """Yield what the stream at ``path`` tells, and go on after what it told last when it is lost.
 
-    Raises ClientError when there is no stream the first time, and when it is refused later on for
-    a reason that does not pass.
+    Raises ClientError when there is no stream the first time, unless it is to be waited for
+    ``patiently``, and whenever it is refused for a reason that does not pass.
     """
     place = _Place()
-    begun = False
+    begun = patiently
     while True:
         error: ClientError | None = None
         try:

@@ -14,6 +14,7 @@ from bridge.uapi.listing import LARGEST_START, ListQuery, Page
 from bridge.uapi.shapes import (
     PHONE_CALL_FIELDS,
     AcceptedBody,
+    AttachedBody,
     CollectionBody,
     ErrorBody,
     ErrorDetail,
@@ -70,6 +71,12 @@ def _not_asked(fields: Collection[str] | None) -> set[str]:
     if fields is None:
         return set()
     return {attribute for name, attribute in PHONE_CALL_FIELDS.items() if name not in fields}
+
+
+def present_attached(call: PhoneCall, link_self: str, tz: tzinfo) -> dict[str, object]:
+    """Return the body of a PUT's 200: the call as ``present_call`` has it, and any warning."""
+    shown = _call(call, link_self, tz)
+    return AttachedBody(**dict(shown), warning=call.warning).body()
 
 
 def present_accepted(call: PhoneCall, link_self: str) -> dict[str, object]:

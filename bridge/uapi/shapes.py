@@ -118,6 +118,19 @@ PHONE_CALL_FIELDS: Final = {
 """JSON name to attribute of the fields a client may choose from."""
 
 
+_WARNING: Final = Field(
+    default=None, description="Why the whisper might not be heard, where that is known."
+)
+
+
+class AttachedBody(PhoneCallBody):
+    """A call in which the supervisor takes part as he was asked to."""
+
+    model_config = ConfigDict(title="AttachedPhoneCall")
+
+    warning: str | None = _WARNING
+
+
 class AcceptedBody(Shape):
     """A whisper that is under way: its call, and where to follow it."""
 
@@ -126,9 +139,7 @@ class AcceptedBody(Shape):
     id: str = Field(examples=[_CALL_ID])
     extension: str = Field(description="The extension charged for the call.", examples=["0003*210"])
     link: SelfLink
-    warning: str | None = Field(
-        default=None, description="Why the whisper might not be heard, where that is known."
-    )
+    warning: str | None = _WARNING
 
 
 class PageLinks(Shape):

@@ -16,7 +16,7 @@ from bridge.api import Manners
 from bridge.events import Event
 from bridge.happenings import Happening, Responded
 from bridge.uapi import LONGEST_PREFERRED
-from tests.support.happenings import RINGING, end, hung_up, seen, spies, talk
+from tests.support.happenings import RINGING, end, held, hung_up, seen, spies, talk
 from tests.support.pbx import success
 from tests.support.scene import AGENT_LEG, CUSTOMER, WHISPER
 
@@ -108,6 +108,23 @@ async def test_the_answer_is_the_call_once_he_is_attached(house: Waiting) -> Non
     assert answer.json == (await house.get(house.path(house.call_id))).json
     assert [view["id"] for view in answer.json["phoneCallView"]] == ["01", "02"]
     assert answer.json["phoneCallView"][1]["source"] == ["0003*024"]
+
+
+async def test_one_that_may_not_be_heard_is_answered_with_a_warning(house: Waiting) -> None:
+    house.feed(held(CUSTOMER))
+    task = await house.waits()
+    house.feed(spies(house.spy(), AGENT_LEG))
+    shown = (await task).json
+    assert "The target is on hold" in shown.pop("warning")
+    assert shown == (await house.get(house.path(house.call_id))).json
+
+
+async def test_one_that_is_heard_already_goes_on_through_a_hold(house: Waiting) -> None:
+    task = await house.waits()
+    house.feed(spies(house.spy(), AGENT_LEG))
+    assert "warning" not in (await task).json
+    house.feed(held(CUSTOMER))
+    assert "warning" not in (await house.asks()).json
 
 
 @pytest.mark.parametrize(

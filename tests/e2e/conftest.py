@@ -6,6 +6,7 @@ import pytest
 
 from bridge.lab import tones
 from bridge.lab.phone import Phone
+from tests.support.terminal import Shell
 
 from .client import Api
 from .stage import (
@@ -55,6 +56,12 @@ async def _clean(stage: Stage) -> AsyncIterator[None]:
 @pytest.fixture
 def api(stage: Stage) -> Api:
     return stage.api
+
+
+@pytest.fixture
+def shell(stage: Stage) -> Shell:
+    """Somebody with the token of the app that reaches the whole organization."""
+    return Shell({"WHISPER_URL": stage.server.url, "WHISPER_TOKEN": stage.token})
 
 
 @pytest.fixture(scope="session")

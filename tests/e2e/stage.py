@@ -198,6 +198,11 @@ async def answered(api: Api, caller: Phone, callee: Phone) -> Call:
     return Call(answer.body["entry"][0]["id"], caller, callee)
 
 
+def rings(phone: Phone, mark: int) -> int:
+    """How often a phone has been called since a mark."""
+    return sum(event.type == "CALL_INCOMING" for event in phone.events.entries[mark:])
+
+
 @asynccontextmanager
 async def a_call(api: Api, caller: Phone, callee: Phone) -> AsyncIterator[Call]:
     """A call; the caller hangs up in the end."""

@@ -11,7 +11,7 @@ from bridge.model import Mode
 from tests.support.modes import HEARS
 
 from .client import PATHS, PATIENCE, Api, in_mode, views, whisper
-from .stage import STRANGER, Call, Stage, heard
+from .stage import STRANGER, Call, Stage, heard, rings
 
 pytestmark = pytest.mark.pbx
 
@@ -216,8 +216,3 @@ async def nothing_behind(stage: Stage, api: Api, call: Call) -> None:
     """No leg of a whisper is left, and the call is as if there had been none."""
     await stage.no_whisper_leg()
     assert list(views(await api.get(call.path))) == ["01"]
-
-
-def rings(phone: Phone, mark: int) -> int:
-    """How often a phone has rung since a mark."""
-    return sum(event.type == "CALL_INCOMING" for event in phone.events.entries[mark:])

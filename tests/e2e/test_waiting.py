@@ -14,7 +14,7 @@ from tests.support.modes import HEARS
 from tests.support.unlimited import UNLIMITED
 
 from .client import PATIENCE, Answer, Api, in_mode, views, whisper
-from .stage import Call, Stage, heard
+from .stage import Call, Stage, heard, rings
 
 pytestmark = pytest.mark.pbx
 
@@ -23,11 +23,6 @@ APPLIED = "Preference-Applied"
 LISTEN, WHISPER, PRIVATE, BARGE = Mode
 SLOWLY = whisper(sendCallTo="0003*025")
 """The whisper of a supervisor whose phone rings until somebody does something."""
-
-
-def rings(phone: Phone, mark: int) -> int:
-    """How often a phone has been called since a mark."""
-    return sum(event.type == "CALL_INCOMING" for event in phone.events.entries[mark:])
 
 
 def waits(api: Api, call: Call, body: object = None) -> "asyncio.Task[Answer]":
