@@ -4,10 +4,12 @@ Each make documents its own; the phone must also be set to heed it. Sources:
 
 - ``standard``: RFC 5373, Requesting Answering Modes for SIP.
 - ``yealink``: Administrator's Guide for SIP-T2/T4/T5 Series, Distinctive Ring Tones, Auto Answer.
+  No URI stands before ``info`` there, so what reads a parameter of the header does not heed it.
 - ``snom``: Snom Service Hub, Intercom on Desk Phones, and the setting ``answer_after_policy``.
 - ``grandstream``: GXP User Manual, Allow Auto Answer by Call-Info.
 - ``gigaset``: Gigaset PRO wiki, FAQ Auto-answer call.
-- ``aastra``: Aastra IP Phone Release Notes 2.1, "delay" before Auto-Answer (now Mitel).
+- ``aastra``, ``mitel``: Aastra IP Phone Release Notes 2.1, "delay" before Auto-Answer; Aastra's
+  phones are Mitel's 6700, 6800 and 6900 series now.
 - ``audiocodes``: 310HD Administrator's Manual, Configuring Automatic Answer.
 - ``polycom``, ``cisco-spa``: Asterisk: The Definitive Guide, 5th edition, SIP-Based Paging. A
   Polycom answers where a ``voIpProt.SIP.alertInfo.x.value`` is this text and its class answers.
@@ -30,6 +32,7 @@ PROFILES: Final[Mapping[str, SipHeader]] = {
     "grandstream": _CALL,
     "gigaset": _CALL,
     "aastra": _ALERT,
+    "mitel": _ALERT,
     "audiocodes": SipHeader("Alert-Info", "info=alert-autoanswer"),
     "polycom": SipHeader("Alert-Info", "Ring Answer"),
     "cisco-spa": _CALL,

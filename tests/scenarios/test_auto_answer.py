@@ -1,6 +1,7 @@
 """A phone that picks up when its INVITE asks for it, and for no other reason; what INVITEs ask."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
@@ -8,6 +9,7 @@ import pytest
 
 from bridge.directory.auto_answer import PROFILES, auto_answer
 from bridge.lab.phone import Phone
+from tests.support.guides import ASTERISK
 from tests.support.reloading import read_anew
 
 from .cast import Cast, playing
@@ -21,7 +23,7 @@ HEEDED = ("standard", "snom", "grandstream")
 Call-Info or Alert-Info, and there ``info=alert-autoanswer``)."""
 
 UNHEEDED = ("yealink", "polycom")
-"""And those whose header says nothing to it."""
+"""And those whose header says nothing to it; the other makes' headers are one of all these."""
 
 ASKING = ("alert-info:", "call-info:", "answer-mode:", "x-auto-answer:")
 LONG = 1.5
@@ -55,6 +57,12 @@ async def people(
 
 def test_every_header_of_a_make_is_played() -> None:
     assert {PROFILES[make] for make in HEEDED + UNHEEDED} == set(PROFILES.values())
+
+
+def test_the_guide_says_which_makes_it_does_not_heed() -> None:
+    (named,) = re.findall(r"every row but (.*?)\.", ASTERISK.text, re.DOTALL)
+    unheeded = {PROFILES[make] for make in UNHEEDED}
+    assert re.findall(r"`(.+?)`", named) == [m for m, sent in PROFILES.items() if sent in unheeded]
 
 
 @pytest.mark.parametrize(
