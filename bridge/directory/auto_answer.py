@@ -5,7 +5,7 @@ Each make documents its own; the phone must also be set to heed it. Sources:
 - ``standard``: RFC 5373, Requesting Answering Modes for SIP.
 - ``yealink``: Administrator's Guide for SIP-T2/T4/T5 Series, Distinctive Ring Tones, Auto Answer.
   No URI stands before ``info`` there, so what reads a parameter of the header does not heed it.
-- ``snom``: Snom Service Hub, Intercom on Desk Phones, and the setting ``answer_after_policy``.
+- ``snom``: Snom Service Hub, Intercom on Desk Phones, and ``answer_after_policy``.
 - ``grandstream``: GXP User Manual, Allow Auto Answer by Call-Info.
 - ``gigaset``: Gigaset PRO wiki, FAQ Auto-answer call.
 - ``aastra``, ``mitel``: Aastra IP Phone Release Notes 2.1, "delay" before Auto-Answer; Aastra's
