@@ -95,7 +95,7 @@ class Observer(Protocol):
         ...
 
     def begin(self) -> None:
-        """Take what was looked at so far for what there was before."""
+        """Look at every call: all there are are in the picture, for the first time or again."""
         ...
 
 
@@ -171,11 +171,9 @@ class Following:
             self._observe(call.id)
 
     def observe(self, observer: Observer) -> None:
-        """Have all calls looked at from now on, first those there are."""
+        """Have all calls looked at that change from now on."""
         self._observer = observer
         self._begin()
-        for call in self._picture.calls():
-            observer.look(call.id, call)
 
     # Subscribers
 
@@ -189,6 +187,10 @@ class Following:
     def unsubscribe(self, subscription: Subscription) -> None:
         """Follow them no longer."""
         self._subscriptions.discard(subscription)
+
+    def count(self, subscription: Subscription) -> int:
+        """How many calls he sees, once what waits is handed over to him."""
+        return sum(subscription.concerns(known.extensions) for known in self._known.values())
 
     @property
     def subscribers(self) -> int:

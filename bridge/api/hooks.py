@@ -123,8 +123,12 @@ secret that is shown when the phone call event is made, over `Webhook-Id` (the `
 they are sent.
 
 Any status but 2xx, a redirect too, has it sent again, after pauses that double up to 10 minutes, \
-16 times in all; what comes later waits, 1000 events at most. An event may come twice, with the \
-same `EventID`.
+16 times in all; what comes later waits, 1000 events at most, and fewer while very many wait in \
+all. An event may come twice, with the same `EventID`.
+
+What changed while the service was away from the PBX, or not running, is told once it is back: a \
+call that ended meanwhile its hangup, as `UNKNOWN` if it was not known to be answered, and one \
+that began and goes on whatever it came to. Of one that began and ended meanwhile nothing is told.
 """
 
 HOOK_ROUTES: Final = (

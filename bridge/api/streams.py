@@ -110,7 +110,7 @@ class _Stream:
             shown = None if call is None else self._shown(call)
             await self.response.write(uapi.present_change(call_id, shown, str(mark)))
         if not self._told_ready:
-            mark, total = following.mark, len(self._service.list_calls(self._named))
+            mark, total = following.mark, following.count(self._subscription)
             await self.response.write(uapi.present_ready(total, str(mark)))
             self._told_ready = True
 

@@ -1,29 +1,28 @@
-"""The hooks there are, managed by clients, and the events that are told through them."""
+"""What clients manage of their hooks, and the parts by which events are told through them."""
 
 import asyncio
 import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from bridge import uapi
-from bridge.callevents import Tracker
-from bridge.channels import Call
 from bridge.errors import HookInvalid, HookTypeInvalid, HookUrlInvalid, TooManyHooks
 from bridge.happenings import HookManaged, HookStep, Outcome, Told
-from bridge.hooks import CallEvent, Chosen, EventType, Hook, HookForm, HookMethod
+from bridge.hooks import Chosen, Hook, HookForm, HookMethod
 from bridge.model import Asker, Permission
 from bridge.service import Service
 from bridge.webhooks.intake import Intake
-from bridge.webhooks.lanes import Carrier, Lane, Patience
+from bridge.webhooks.lanes import Carrier, Patience
+from bridge.webhooks.outbox import Outbox
 from bridge.webhooks.sending import Sender
 from bridge.webhooks.shelf import Shelf
 from bridge.webhooks.signing import new_secret, spell
-from bridge.webhooks.store import Delivery, Store, StoreError
+from bridge.webhooks.store import Store
+from bridge.webhooks.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -51,37 +50,33 @@ class Webhooks:
         self._shelf = Shelf(store)
         self._service = service
         self._sender = sender
-        self._patience = patience or Patience()
         self._wall = wall
-        self._tracker = Tracker(
-            service.picture.channels, lambda *dialed: service.directory.written(*dialed)
-        )
-        self._lanes: dict[str, Lane] = {}
-        self._full: set[str] = set()
-        self._intake = Intake(self._shelf, self._pass)
         self._managing = asyncio.Lock()
         self._stack = AsyncExitStack()
-        self._carrier = Carrier(
-            sender.send,
-            self._may,
-            self._postpone,
-            self._finish,
-            lambda outcome: service.report(Told(outcome)),
-            wall,
-            self._patience,
+        self._outbox = Outbox(
+            Carrier(
+                sender.send,
+                self._may,
+                lambda delivery: self._intake.postpone(delivery),
+                lambda delivery: self._intake.finish(delivery),
+                lambda outcome: service.report(Told(outcome)),
+                wall,
+                patience or Patience(),
+            )
         )
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._sender)
-        store = self._shelf.store
-        for hook in await self._shelf.do(store.hooks):
-            self._lanes[hook.id] = Lane(hook, self._carrier)
-        left = await self._shelf.do(store.waiting)
+        do, store = self._shelf.do, self._shelf.store
+        parts, followed = await do(store.parts), await do(store.followed)
+        self._intake = Intake(self._shelf, self._outbox.put, parts)
+        self._witness = Witness(self._service, self._outbox, self._intake, parts, followed)
+        left = await do(store.waiting)
         if left:
             log.info("%d events wait to be told to clients", len(left))
-        self._pass(left)
+        self._outbox.open(await do(store.hooks), left)
         self._writer = asyncio.create_task(self._intake.run())
-        self._service.observe(self)
+        self._service.observe(self._witness)
         return self
 
     async def __aexit__(
@@ -90,9 +85,7 @@ class Webhooks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        lanes, self._lanes = list(self._lanes.values()), {}
-        await asyncio.gather(*(lane.close() for lane in lanes))
-        # Without lanes, what is written waits for the next start.
+        await self._outbox.close()
         self._intake.stop()
         await self._writer
         await self._stack.aclose()
@@ -102,7 +95,7 @@ class Webhooks:
 
     def chosen(self, chosen: Chosen) -> Sequence[Hook]:
         """Those hooks, the oldest first."""
-        return [lane.hook for lane in self._lanes.values() if lane.hook in chosen]
+        return self._outbox.chosen(chosen)
 
     def spell(self, hook: Hook) -> str:
         """Return a hook's secret, as it is shown to whoever made it."""
@@ -125,10 +118,11 @@ class Webhooks:
             modified=self._wall(),
         )
         async with self._managing:
-            if sum(lane.hook.app == hook.app for lane in self._lanes.values()) >= self._most_hooks:
+            if self._outbox.count(hook.app) >= self._most_hooks:
                 raise TooManyHooks
             await self._shelf.do(self._shelf.store.keep_hook, hook)
-            self._lanes[hook.id] = Lane(hook, self._carrier)
+            self._outbox.add(hook)
+            self._witness.follow(hook.extension)
         self._service.report(HookManaged(asker, HookStep.CREATED, hook))
         return hook
 
@@ -148,7 +142,7 @@ class Webhooks:
                 modified=self._wall(),
             )
             await self._shelf.do(self._shelf.store.keep_hook, hook)
-            self._lanes[hook.id].change(hook)
+            self._outbox.change(hook)
         self._service.report(HookManaged(asker, HookStep.CHANGED, hook))
         return hook
 
@@ -157,11 +151,12 @@ class Webhooks:
         async with self._managing:
             found = self.chosen(chosen)
             await self._shelf.do(self._shelf.store.remove_hooks, [hook.id for hook in found])
-            lanes = [self._lanes.pop(hook.id) for hook in found]
-        for lane in lanes:
-            for _ in range(await lane.close()):
+            left = [await self._outbox.remove(hook.id) for hook in found]
+            self._witness.leave()
+        for hook, count in zip(found, left, strict=True):
+            for _ in range(count):
                 self._service.report(Told(Outcome.WITHDRAWN))
-            self._service.report(HookManaged(asker, HookStep.REMOVED, lane.hook))
+            self._service.report(HookManaged(asker, HookStep.REMOVED, hook))
         return found
 
     def _required(self, url: str | None) -> str:
@@ -171,46 +166,6 @@ class Webhooks:
             raise HookUrlInvalid("The address in url is not one to which events are sent.")
         return url
 
-    # What happens
-
-    def look(self, call_id: str, call: Call | None) -> None:
-        """Look at a call that may have changed."""
-        for event in self._tracker.look(call_id, call):
-            for lane in self._listening(event.extension, event.type):
-                self._tell(lane, event)
-
-    def begin(self) -> None:
-        """Take what was looked at so far for what there was before."""
-        self._tracker.begun = True
-
-    def _listening(self, extension: str, kind: EventType) -> list[Lane]:
-        wanted = (extension, kind)
-        return [
-            lane
-            for lane in self._lanes.values()
-            if (lane.hook.extension, lane.hook.type) == wanted and self._may(lane.hook)
-        ]
-
-    def _tell(self, lane: Lane, event: CallEvent) -> None:
-        hook = lane.hook.id
-        if lane.waiting + self._intake.waiting[hook] >= self._patience.most:
-            self._service.report(Told(Outcome.DROPPED))
-            if hook not in self._full:
-                log.warning("webhook %s: %d events wait, no more are kept", hook, lane.waiting)
-            self._full.add(hook)
-            return
-        self._full.discard(hook)
-        event_id = secrets.token_hex(16)
-        self._intake.put(Delivery(hook, event_id, uapi.present_event(event, event_id)))
-
-    def _pass(self, deliveries: Sequence[Delivery]) -> None:
-        for delivery in deliveries:
-            lane = self._lanes.get(delivery.hook)
-            if lane is not None:
-                lane.put([delivery])
-
-    # What the lanes ask
-
     def _may(self, hook: Hook) -> bool:
         """Whether its app may see the extension's calls, by the directory in force."""
         directory = self._service.directory
@@ -218,13 +173,3 @@ class Webhooks:
         if not hook.enabled or app is None or extension is None:
             return False
         return bool(directory.may(app, Permission.LIST, extension))
-
-    async def _postpone(self, delivery: Delivery) -> None:
-        # Without it, an attempt more is made after a restart; the log says what is wrong.
-        with suppress(StoreError):
-            await self._shelf.do(self._shelf.store.postpone, delivery)
-
-    async def _finish(self, delivery: Delivery) -> None:
-        # Without it, the client is told once more after a restart.
-        with suppress(StoreError):
-            await self._shelf.do(self._shelf.store.finish, [delivery.number])

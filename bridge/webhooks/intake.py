@@ -1,13 +1,13 @@
-"""Writes down what is to be sent, before it is: many events at a time, in their order."""
+"""Writes down what happened before clients are told of it: much at a time, in its order."""
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from bridge.callevents import Part
 from bridge.webhooks.shelf import Shelf
-from bridge.webhooks.store import Delivery, StoreError
+from bridge.webhooks.store import Delivery, Entry, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -16,21 +16,64 @@ RETRY = 1.0
 
 
 class Intake:
-    """Takes in deliveries on the event loop, and ``passes`` them on once they are in the file."""
+    """Gathers on the event loop what the file is to have, and ``passes`` deliveries on once it has.
 
-    def __init__(self, shelf: Shelf, passes: Callable[[Sequence[Delivery]], None]) -> None:
+    ``legs`` are those of which the file has parts. While it cannot be written, what waits is
+    bounded by the deliveries that are put in and by the calls there are.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        passes: Callable[[Sequence[Delivery]], None],
+        legs: Iterable[str] = (),
+    ) -> None:
         self._shelf = shelf
         self._passes = passes
+        self._legs = set(legs)
+        self._followed: set[str] = set()
+        self._parts: dict[str, Part | None] = {}
         self._unwritten: list[Delivery] = []
-        self._came, self._stopping = asyncio.Event(), asyncio.Event()
-        self.waiting: Counter[str] = Counter()
-        """How many wait to be written, by hook."""
+        self._postponed: dict[int, tuple[int, float]] = {}
+        self._finished: set[int] = set()
+        self._came, self._stopping, self._tried = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._in_trouble = False
 
-    def put(self, delivery: Delivery) -> None:
-        """Take one in; it is for the caller to see that they do not become too many."""
-        self._unwritten.append(delivery)
-        self.waiting[delivery.hook] += 1
+    def put(
+        self,
+        deliveries: Sequence[Delivery] = (),
+        parts: Mapping[str, Part | None] | None = None,
+        followed: Collection[str] = (),
+    ) -> None:
+        """Take in what happened and what it changed, to be written all or none.
+
+        It is for the caller to see that deliveries do not become too many.
+        """
+        self._unwritten += deliveries
+        self._followed |= set(followed)
+        for leg, part in (parts or {}).items():
+            self._parts[leg] = part
+            if part is None and leg not in self._legs:
+                del self._parts[leg]
+        if deliveries or self._parts or followed:
+            self._came.set()
+
+    def postpone(self, delivery: Delivery) -> None:
+        """Have it written how often a delivery was tried, and when it is tried again."""
+        self._postponed[delivery.number] = delivery.attempts, delivery.due
         self._came.set()
+
+    async def finish(self, delivery: Delivery) -> None:
+        """Have a delivery removed from the file, and return once that was tried.
+
+        As long as it is there, the client would be told once more after a restart.
+        """
+        self._postponed.pop(delivery.number, None)
+        self._finished.add(delivery.number)
+        self._came.set()
+        tried = self._tried
+        if not self._in_trouble:
+            await tried.wait()
 
     async def run(self) -> None:
         """Write what comes, until told to stop."""
@@ -42,7 +85,7 @@ class Intake:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(RETRY):
                         await self._stopping.wait()
-        if self._unwritten and not await self._write():
+        if self._came.is_set() and not await self._write():
             log.error("%d events that clients were to be told are lost", len(self._unwritten))
 
     def stop(self) -> None:
@@ -52,14 +95,40 @@ class Intake:
 
     async def _write(self) -> bool:
         """Write what there is; False if that cannot be, and it is kept for the next time."""
-        batch = list(self._unwritten)
+        entry = Entry(
+            list(self._followed),
+            dict(self._parts),
+            list(self._unwritten),
+            dict(self._postponed),
+            list(self._finished),
+        )
+        # From now on, the end of such a part has to be written as well.
+        self._legs |= {leg for leg, part in entry.parts.items() if part is not None}
+        tried, self._tried = self._tried, asyncio.Event()
         try:
-            numbers = await self._shelf.do(self._shelf.store.add, batch)
+            numbers = await self._shelf.do(self._shelf.store.write, entry)
         except StoreError:
+            self._in_trouble = True
             return False
-        del self._unwritten[: len(batch)]
-        self.waiting -= Counter(delivery.hook for delivery in batch)
-        for delivery, number in zip(batch, numbers, strict=True):
+        finally:
+            tried.set()
+        self._in_trouble = False
+        self._wrote(entry)
+        for delivery, number in zip(entry.deliveries, numbers, strict=True):
             delivery.number = number
-        self._passes([delivery for delivery in batch if delivery.number])
+        self._passes(entry.deliveries)
         return True
+
+    def _wrote(self, entry: Entry) -> None:
+        """Forget what was written, but not what came meanwhile."""
+        self._followed -= set(entry.followed)
+        for leg, part in entry.parts.items():
+            if leg in self._parts and self._parts[leg] is part:
+                del self._parts[leg]
+            if part is None:
+                self._legs.discard(leg)
+        del self._unwritten[: len(entry.deliveries)]
+        for number, tried in entry.postponed.items():
+            if self._postponed.get(number) == tried:
+                del self._postponed[number]
+        self._finished -= set(entry.finished)

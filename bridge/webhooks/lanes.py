@@ -24,13 +24,15 @@ class Patience:
     """How often, and after which pauses in seconds, what a client does not take is sent again.
 
     The pauses double from ``first`` to ``longest``. The defaults make about an hour. At ``most``
-    so many events wait for one hook.
+    so many events wait for one hook; once ``altogether`` wait for all of them, a hook for which
+    more than its share of these wait gets no more.
     """
 
     first: float = 1.0
     longest: float = 600.0
     attempts: int = 16
     most: int = 1000
+    altogether: int = 50_000
 
     def pause(self, attempts: int) -> float:
         """How long to wait after so many attempts."""
@@ -49,7 +51,7 @@ class Carrier:
 
     send: Callable[[Hook, Delivery], Awaitable[str]]
     may: Callable[[Hook], bool]
-    postpone: Callable[[Delivery], Awaitable[None]]
+    postpone: Callable[[Delivery], None]
     finish: Callable[[Delivery], Awaitable[None]]
     report: Callable[[Outcome], None]
     wall: Callable[[], float]
@@ -57,7 +59,12 @@ class Carrier:
 
 
 class Lane:
-    """What waits for one hook. It has a task as long as something does."""
+    """What waits for one hook. It has a task as long as something does.
+
+    Attributes:
+        expected: how many events wait, be they put in yet or not; it is for others to raise.
+        full: whether the last one could not wait as well.
+    """
 
     def __init__(self, hook: Hook, carrier: Carrier) -> None:
         self._hook = hook
@@ -65,16 +72,13 @@ class Lane:
         self._waiting: deque[Delivery] = deque()
         self._task: asyncio.Task[None] | None = None
         self._nudged = asyncio.Event()
+        self.expected = 0
+        self.full = False
 
     @property
     def hook(self) -> Hook:
         """Whose it is."""
         return self._hook
-
-    @property
-    def waiting(self) -> int:
-        """How many events wait."""
-        return len(self._waiting)
 
     def change(self, hook: Hook) -> None:
         """Go on with the hook as it is now, and try at once."""
@@ -133,9 +137,10 @@ class Lane:
         level = logging.WARNING if delivery.attempts == 1 else logging.DEBUG
         log.log(level, "webhook %s: event %s is not delivered yet: %s", *about, trouble)
         delivery.due = self._carrier.wall() + self._carrier.patience.pause(delivery.attempts)
-        await self._carrier.postpone(delivery)
+        self._carrier.postpone(delivery)
 
     async def _done(self, delivery: Delivery, outcome: Outcome) -> None:
         self._waiting.popleft()
+        self.expected -= 1
         self._carrier.report(outcome)
         await self._carrier.finish(delivery)

@@ -1,4 +1,4 @@
-"""The SQLite file: hooks, and what waits to be sent for them.
+"""The SQLite file: hooks, what waits to be sent for them, and of which calls they were told.
 
 Every method waits for the disk, and raises StoreError; one thread at a time may call them. What
 was written when a method returns outlives the process and the machine.
@@ -6,15 +6,17 @@ was written when a method returns outlives the process and the machine.
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from bridge.callevents import Part
 from bridge.hooks import EventType, Hook, HookMethod
+from bridge.model import CallerId
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _PRAGMAS: Final = (
     "locking_mode = EXCLUSIVE",
@@ -23,7 +25,7 @@ _PRAGMAS: Final = (
     "foreign_keys = ON",
     "secure_delete = ON",
 )
-_SCHEMA: Final = (
+_FIRST: Final = (
     """
     CREATE TABLE hooks (
         id TEXT PRIMARY KEY, app TEXT NOT NULL, extension TEXT NOT NULL, type INTEGER NOT NULL,
@@ -40,9 +42,27 @@ _SCHEMA: Final = (
     )
     """,
     "CREATE INDEX deliveries_of_hook ON deliveries (hook)",
-    f"PRAGMA user_version = {VERSION}",
 )
+_SECOND: Final = (
+    "CREATE TABLE followed (extension TEXT PRIMARY KEY)",
+    """
+    CREATE TABLE parts (
+        leg TEXT PRIMARY KEY,
+        extension TEXT NOT NULL REFERENCES followed (extension) ON DELETE CASCADE,
+        call TEXT NOT NULL, incoming INTEGER NOT NULL, answered INTEGER NOT NULL,
+        caller_name TEXT NOT NULL, caller_number TEXT NOT NULL,
+        other TEXT NOT NULL, dialed TEXT NOT NULL, did TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX parts_of_extension ON parts (extension)",
+)
+_STEPS: Final = (_FIRST, _SECOND)
+"""What each version has that the one before it had not."""
+
 _HOOK: Final = "id, app, extension, type, method, url, enabled, note, secret, modified"
+_PART: Final = (
+    "leg, extension, call, incoming, answered, caller_name, caller_number, other, dialed, did"
+)
 
 
 class StoreError(Exception):
@@ -65,6 +85,22 @@ class Delivery:
     due: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is written all or none: what happened, and what is known of the calls from then on.
+
+    Extensions that are ``followed`` from now on, parts in calls by the Uniqueids of their legs
+    (None for one that is over), and what is to be told of it. Of what was to be told before, by
+    their numbers: how often it was tried and when it is due, and what is ``finished``.
+    """
+
+    followed: Collection[str] = ()
+    parts: Mapping[str, Part | None] = field(default_factory=dict)
+    deliveries: Sequence[Delivery] = ()
+    postponed: Mapping[int, tuple[int, float]] = field(default_factory=dict)
+    finished: Collection[int] = ()
+
+
 class Store:
     """The file at ``path``, made if it is not there, which no other process may use."""
 
@@ -85,10 +121,11 @@ class Store:
             self._db.execute(f"PRAGMA {pragma}")
         with self._transaction():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version not in (0, VERSION):
+            if not 0 <= version <= VERSION:
                 raise StoreError(f"it is of version {version}, and {VERSION} is known here")
-            for statement in _SCHEMA if version == 0 else ():
+            for statement in (statement for step in _STEPS[version:] for statement in step):
                 self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
         """Close the file."""
@@ -103,15 +140,59 @@ class Store:
     def keep_hook(self, hook: Hook) -> None:
         """Write a hook, a new one or one that changed."""
         changes = ", ".join(f"{name} = excluded.{name}" for name in _HOOK.split(", "))
-        self._write(
-            f"INSERT INTO hooks ({_HOOK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            f" ON CONFLICT (id) DO UPDATE SET {changes}",
-            [_row(hook)],
-        )
+        with self._transaction():
+            self._db.execute(
+                f"INSERT INTO hooks ({_HOOK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                f" ON CONFLICT (id) DO UPDATE SET {changes}",
+                _row(hook),
+            )
 
     def remove_hooks(self, ids: Iterable[str]) -> None:
-        """Remove hooks, and what waits for them."""
-        self._write("DELETE FROM hooks WHERE id = ?", [(known_as,) for known_as in ids])
+        """Remove hooks, what waits for them, and the parts of extensions of which none is left."""
+        with self._transaction():
+            rows = [(known_as,) for known_as in ids]
+            self._db.executemany("DELETE FROM hooks WHERE id = ?", rows)
+            self._db.execute(
+                "DELETE FROM followed WHERE extension NOT IN (SELECT extension FROM hooks)"
+            )
+
+    # Calls
+
+    def followed(self) -> set[str]:
+        """The extensions of whose calls everything was told or waits to be."""
+        return {number for (number,) in self._rows("SELECT extension FROM followed")}
+
+    def parts(self) -> dict[str, Part]:
+        """Their parts in calls, by the Uniqueids of their legs."""
+        return dict(map(_part, self._rows(f"SELECT {_PART} FROM parts")))
+
+    def write(self, entry: Entry) -> list[int]:
+        """Write an entry and return the numbers of its deliveries: 0 for one whose hook is gone."""
+        execute, many = self._db.execute, self._db.executemany
+        with self._transaction():
+            for extension in entry.followed:
+                execute(
+                    "INSERT OR IGNORE INTO followed"
+                    " SELECT ? WHERE EXISTS (SELECT 1 FROM hooks WHERE extension = ?)",
+                    (extension, extension),
+                )
+            for leg, part in entry.parts.items():
+                self._keep(leg, part)
+            numbers = [self._add(delivery) for delivery in entry.deliveries]
+            rows = [(*tried, number) for number, tried in entry.postponed.items()]
+            many("UPDATE deliveries SET attempts = ?, due = ? WHERE number = ?", rows)
+            many("DELETE FROM deliveries WHERE number = ?", [(n,) for n in entry.finished])
+            return numbers
+
+    def _keep(self, leg: str, part: Part | None) -> None:
+        if part is None:
+            self._db.execute("DELETE FROM parts WHERE leg = ?", (leg,))
+            return
+        self._db.execute(
+            f"INSERT OR REPLACE INTO parts ({_PART}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+            " WHERE EXISTS (SELECT 1 FROM followed WHERE extension = ?)",
+            (*_part_row(leg, part), part.extension),
+        )
 
     # Deliveries
 
@@ -121,11 +202,6 @@ class Store:
         found = self._rows(f"SELECT {columns} FROM deliveries ORDER BY number")
         return [Delivery(*row) for row in found]
 
-    def add(self, deliveries: Sequence[Delivery]) -> list[int]:
-        """Write deliveries, all or none, and return their numbers: 0 if their hook is gone."""
-        with self._transaction():
-            return [self._add(delivery) for delivery in deliveries]
-
     def _add(self, delivery: Delivery) -> int:
         done = self._db.execute(
             "INSERT INTO deliveries (hook, event, content)"
@@ -134,26 +210,11 @@ class Store:
         )
         return (done.lastrowid or 0) if done.rowcount == 1 else 0
 
-    def postpone(self, delivery: Delivery) -> None:
-        """Write down how often it was tried, and when it is tried again."""
-        self._write(
-            "UPDATE deliveries SET attempts = ?, due = ? WHERE number = ?",
-            [(delivery.attempts, delivery.due, delivery.number)],
-        )
-
-    def finish(self, numbers: Iterable[int]) -> None:
-        """Remove deliveries that need not be sent any more."""
-        self._write("DELETE FROM deliveries WHERE number = ?", [(number,) for number in numbers])
-
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         try:
             return list(self._db.execute(query))
         except sqlite3.Error as error:
             raise StoreError(str(error)) from error
-
-    def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        with self._transaction():
-            self._db.executemany(statement, rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -189,4 +250,25 @@ def _hook(row: tuple[Any, ...]) -> Hook:
         note=note,
         secret=secret,
         modified=modified,
+    )
+
+
+def _part_row(leg: str, part: Part) -> tuple[object, ...]:
+    return (
+        *(leg, part.extension, part.call_id, part.incoming, part.answered),
+        *(part.caller.name, part.caller.number, part.other, part.dialed, part.did),
+    )
+
+
+def _part(row: tuple[Any, ...]) -> tuple[str, Part]:
+    leg, extension, call_id, incoming, answered, name, number, other, dialed, did = row
+    return leg, Part(
+        extension=extension,
+        call_id=call_id,
+        incoming=bool(incoming),
+        answered=bool(answered),
+        caller=CallerId(name, number),
+        other=other,
+        dialed=dialed,
+        did=did,
     )

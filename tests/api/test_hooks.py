@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,12 +13,12 @@ import aiohttp
 import pytest
 
 from bridge.directory import Directory
-from bridge.events import Event
+from bridge.events import Event, Listed
 from bridge.happenings import Happening, HookManaged, Moment, Outcome, Told
 from bridge.service import Service
 from bridge.webhooks import Patience, Sender, Store, Webhooks
 from tests.support.directory import TEXT
-from tests.support.happenings import end, leg, seen, talk
+from tests.support.happenings import RINGING, UP, end, leg, listed, seen, talk
 from tests.support.receiver import Receiver, receiving
 
 from .house import LIMIT, PUBLIC, TOKENS, Answered, House, served
@@ -88,9 +88,13 @@ class Home:
 
 @asynccontextmanager
 async def a_home(
-    path: Path, allowed: tuple[Any, ...] = LOOPBACK, timeout: float = 0.5, most_hooks: int = 100
+    path: Path,
+    allowed: tuple[Any, ...] = LOOPBACK,
+    timeout: float = 0.5,
+    most_hooks: int = 100,
+    calls: Sequence[Listed] | None = (),
 ) -> AsyncIterator[Home]:
-    """A house that knows of no calls yet, with its file at that path."""
+    """A house that knows of these calls, or not yet of any, with its file at that path."""
     told: list[Happening] = []
 
     def listener(happening: Happening, moment: Moment) -> None:
@@ -108,7 +112,8 @@ async def a_home(
             served(listener, webhooks=webhooks) as (url, service, pbx),
             aiohttp.ClientSession(timeout=LIMIT) as http,
         ):
-            service.on_restored([], [])
+            if calls is not None:
+                service.on_restored(calls, [])
             token = TOKENS.issue("lab-app", time.time())
             yield Home(House(url, service, pbx, http, token, ""), told)
     finally:
@@ -147,9 +152,9 @@ async def test_one_that_is_made_is_listed_read_changed_and_removed(home: Home, s
     assert made["link"] == {"self": f"{PUBLIC}{HOOKS}/0/{made['id']}"}
     one = f"/0/{made['id']}{slash}"
     assert (await home.ask("GET", one)).json == made
-    for listed in (await home.ask("GET", slash), await home.ask("GET", f"/0{slash}")):
+    for answer in (await home.ask("GET", slash), await home.ask("GET", f"/0{slash}")):
         page = {"entry": [made], "totalResults": 1, "startIndex": 0, "itemsPerPage": 20}
-        assert listed.json == page
+        assert answer.json == page
     changed = await home.ask("PUT", one, json={"method": 1, "status": 0, "note": "other"})
     expected = {**made, "method": "1", "status": "0", "note": "other"}
     assert {**changed.json, "modified": ""} == {**expected, "modified": ""}
@@ -614,6 +619,93 @@ async def test_what_came_in_the_last_moment_is_kept(path: Path, receiver: Receiv
     async with a_home(path) as home:
         await home.until(Outcome.DELIVERED, 3)
     assert [told["CallerIDNum"] for told in receiver.accepted] == ["7770001", "7770002", "7770003"]
+
+
+CALLER = leg("7778888", "7.1", exten="0003*210", state=UP)
+CALLED = leg("0003*210", "7.2", "7.1", connected=("", "7778888"), state=UP)
+ANOTHER = leg("0003*210", "9.2", "9.1", state=RINGING)
+TALKING = [listed(each, bridge="b", application="AppDial") for each in (CALLER, CALLED)]
+
+
+def kinds(receiver: Receiver) -> list[str]:
+    """The types that came, as the paths of their hooks name them."""
+    return [taken.path.removeprefix("/") for taken in receiver.taken]
+
+
+async def of_all_types(home: Home, receiver: Receiver) -> None:
+    """Have every type of event told, at a path of its own."""
+    for kind in range(5):
+        await home.made(receiver.url(f"/{kind}"), kind)
+
+
+async def test_what_changed_while_the_bridge_was_away_is_told_once(
+    path: Path, receiver: Receiver
+) -> None:
+    async with a_home(path) as home:
+        await of_all_types(home, receiver)
+        home.happens(*talk(CALLER, CALLED))
+        await receiver.until(2)
+        assert sorted(kinds(receiver)) == ["0", "3"]
+    for _ in range(2):
+        async with a_home(path, calls=TALKING) as home:
+            await home.calls(1, first=5)
+            await receiver.until(len(receiver.taken) + 3)
+    assert sorted(kinds(receiver)[2:]) == ["0", "0", "2", "2", "3", "3"]
+    async with a_home(path, calls=[listed(ANOTHER, application="AppDial")]):
+        begun, ended = sorted((await receiver.until(10))[8:], key=lambda taken: taken.path)
+    assert (begun.path, begun.parameters["CallStatus"]) == ("/0", "CALLING")
+    assert (ended.path, ended.parameters["CallStatus"]) == ("/2", "ANSWER")
+    assert ended.parameters["CallID"] == receiver.taken[0].parameters["CallID"]
+    assert ended.parameters["CallerIDNum"] == "7778888"
+    async with a_home(path) as home:
+        last = (await receiver.until(11))[-1]
+        await home.calls(1, first=6)
+        await receiver.until(14)
+    assert (last.path, last.parameters["CallStatus"]) == ("/2", "UNKNOWN")
+    assert len({taken.parameters["EventID"] for taken in receiver.taken}) == 14
+
+
+async def test_a_call_that_went_on_when_it_was_asked_to_be_told_only_ends(
+    path: Path, receiver: Receiver
+) -> None:
+    async with a_home(path) as home:
+        home.happens(*talk(CALLER, CALLED))
+        await of_all_types(home, receiver)
+    async with a_home(path, calls=TALKING):
+        pass
+    async with a_home(path):
+        assert [taken.path for taken in await receiver.until(1)] == ["/2"]
+    assert len(receiver.taken) == 1
+
+
+async def test_one_that_is_made_before_the_calls_are_known_is_told_of_none_of_them(
+    path: Path, receiver: Receiver
+) -> None:
+    async with a_home(path, calls=None) as home:
+        await of_all_types(home, receiver)
+    async with a_home(path, calls=TALKING) as home:
+        home.happens(*end(CALLER, CALLED))
+        assert [taken.path for taken in await receiver.until(1)] == ["/2"]
+
+
+async def test_of_an_extension_without_hooks_nothing_is_kept(
+    path: Path, receiver: Receiver
+) -> None:
+    async with a_home(path) as home:
+        await of_all_types(home, receiver)
+        home.happens(*talk(CALLER, CALLED))
+        await receiver.until(2)
+        await home.ask("DELETE")
+        await of_all_types(home, receiver)
+        await home.ask("DELETE")
+    store = Store(path)
+    assert (store.followed(), store.parts(), store.hooks()) == (set(), {}, [])
+    store.close()
+    async with a_home(path) as home:
+        await of_all_types(home, receiver)
+        await home.calls(1)
+        await receiver.until(5)
+    assert sorted(kinds(receiver)) == ["0", "0", "2", "3", "3"]
 
 
 async def test_neither_secrets_nor_numbers_are_logged(

@@ -177,6 +177,19 @@ async def test_the_link_goes_and_comes_back(house: House) -> None:
         assert ready == ("ready", {"totalResults": 0})
 
 
+async def test_ready_counts_what_was_told_and_nothing_that_is_yet_to_be(house: House) -> None:
+    async with reading(house) as reader:
+        await reader.events(2)
+        house.service.on_lost()
+        assert await reader.event() == ("unavailable", {})
+        house.service.on_restored([listed(CUSTOMER), listed(AGENT_LEG)], [])
+        happens(house, seen(leg("0003*210", "7.1", state=RINGING)))
+        while (told := await reader.event())[0] == "phoneCall":
+            pass
+        assert told == ("ready", {"totalResults": 1})
+        assert (await reader.event())[0] == "phoneCall"
+
+
 async def test_no_stream_without_a_picture(house: House) -> None:
     house.service.on_lost()
     answer = await house.get(STREAM)

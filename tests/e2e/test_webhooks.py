@@ -9,7 +9,7 @@ import pytest
 
 from bridge.lab.phone import Phone
 from bridge.lab.server import Server
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import Receiver, Taken, receiving
 
 from .client import Api
 from .stage import AGENT, SECOND_SUPERVISOR, SUPERVISOR, Stage, a_call
@@ -159,6 +159,63 @@ async def test_a_bridge_that_is_killed_tells_what_is_left_in_order(
         ids.append(await _a_call(stage, customer, agent))
         last = (await client.receiver.until(before + 8))[-2:]
         assert {one.parameters["CallID"] for one in last} == {ids[-1]}
+
+
+@pytest.mark.timeout(180)
+async def test_what_happens_while_the_bridge_is_killed_is_told_once_it_is_back(
+    stage: Stage, tmp_path: Path, customer: Phone, agent: Phone, supervisor: Phone, ringing: Phone
+) -> None:
+    async with a_client(stage, tmp_path / "hooks.sqlite") as client:
+        for number in (AGENT, SUPERVISOR, SECOND_SUPERVISOR):
+            for kind in range(5):
+                await client.wants(number, kind, f"/{number}/{kind}")
+        await customer.dial(AGENT)
+        await supervisor.dial(SECOND_SUPERVISOR)
+        begun = {f"/{AGENT}/{DIAL_IN}", f"/{AGENT}/{ANSWERED_IN}"}
+        begun |= {f"/{SUPERVISOR}/{DIAL_OUT}", f"/{SECOND_SUPERVISOR}/{DIAL_IN}"}
+        assert _paths(await client.receiver.events(4)) == begun
+        await client.server.kill()
+        await customer.hang_up()
+        await ringing.pick_up()
+        await stage.device_state(AGENT, "NOT_INUSE")
+        mark = customer.events.mark()
+        await customer.dial(AGENT)
+        await customer.established(since=mark)
+        await client.server.boot()
+        meanwhile = (await client.receiver.events(9))[4:]
+        connected = {f"/{SUPERVISOR}/{ANSWERED_OUT}", f"/{SECOND_SUPERVISOR}/{ANSWERED_IN}"}
+        anew = {f"/{AGENT}/{kind}" for kind in (HANGUP, DIAL_IN, ANSWERED_IN)}
+        assert _paths(meanwhile) == connected | anew
+        await client.server.kill()
+        await client.server.boot()
+        await client.server.kill()
+        await customer.hang_up()
+        await supervisor.hang_up()
+        await stage.silence()
+        await client.server.boot()
+        ended = (await client.receiver.events(12))[9:]
+        assert _paths(ended) == {
+            f"/{number}/{HANGUP}" for number in (AGENT, SUPERVISOR, SECOND_SUPERVISOR)
+        }
+        assert {one.parameters["CallStatus"] for one in ended} == {"ANSWER"}
+        _every_call_is_told_whole(await client.receiver.events(12))
+        assert len({one.parameters["EventID"] for one in client.receiver.taken}) == 12
+        assert client.all_are_signed()
+
+
+def _every_call_is_told_whole(taken: list[Taken]) -> None:
+    told: dict[tuple[str, str], list[int]] = {}
+    for one in taken:
+        _, number, kind = one.path.split("/")
+        told.setdefault((number, one.parameters["CallID"]), []).append(int(kind))
+    assert sorted(tuple(sorted(kinds)) for kinds in told.values()) == [
+        *[(DIAL_IN, HANGUP, ANSWERED_IN)] * 3,
+        (DIAL_OUT, HANGUP, ANSWERED_OUT),
+    ]
+
+
+def _paths(taken: list[Taken]) -> set[str]:
+    return {one.path for one in taken}
 
 
 async def _a_call(stage: Stage, customer: Phone, agent: Phone) -> str:

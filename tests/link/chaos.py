@@ -45,6 +45,13 @@ class House:
             await phone.stop()
             await phone.start()
 
+    async def silence(self) -> None:
+        """End every call."""
+        async with asyncio.timeout(_SETTLED):
+            while await self.channels():
+                await self.observer.action("Hangup", Channel="/.*/")
+                await asyncio.sleep(0.02)
+
     async def channels(self) -> dict[str, Message]:
         """What Asterisk lists, by Uniqueid."""
         rows = await self.observer.rows("CoreShowChannels")

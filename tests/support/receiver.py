@@ -79,6 +79,23 @@ class Receiver:
             await self._came.wait_for(lambda: len(self.taken) >= count)
         return self.taken[:]
 
+    async def events(self, count: int, within: float = 10.0) -> list[Taken]:
+        """Wait for so many different events, and give each as it came first.
+
+        One may come again with its EventID where the bridge was killed before it knew that it had
+        been taken.
+        """
+        async with asyncio.timeout(within), self._came:
+            await self._came.wait_for(lambda: len(self._first) >= count)
+        return list(self._first.values())
+
+    @property
+    def _first(self) -> dict[str, Taken]:
+        first: dict[str, Taken] = {}
+        for taken in self.taken:
+            first.setdefault(taken.parameters["EventID"], taken)
+        return first
+
     @property
     def accepted(self) -> list[dict[str, str]]:
         """The parameters of what was answered with 2xx, in order."""

@@ -2,19 +2,21 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Container, Mapping
+from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl
 
 import pytest
 
-from bridge.callevents import Tracker
+from bridge.callevents import Part, Tracker
 from bridge.calls import Picture
 from bridge.channels import Call
-from bridge.events import DialEnded, HungUp, Left
+from bridge.events import DialEnded, Event, HungUp, Left
 from bridge.following import GATHERING
 from bridge.hooks import CallEvent, EventType
 from bridge.uapi import present_event
 from tests.support.directory import DIRECTORY, instead
-from tests.support.happenings import RINGING, dials, end, hung_up, leg, listed, seen, talk
+from tests.support.happenings import RINGING, UP, dials, end, hung_up, leg, listed, seen, talk
 from tests.support.picture import picture
 from tests.support.recordings import NAMES, load
 from tests.support.scene import AGENT_LEG, CUSTOMER, Scene, scene
@@ -99,8 +101,8 @@ class Looking:
 
     def __init__(self, calls: Picture) -> None:
         self._picture, calls.changed = calls, {}
-        self._tracker = Tracker(calls.channels, DIRECTORY.written)
-        self._tracker.begun = True
+        self._tracker = Tracker(calls.channels, DIRECTORY.written, {})
+        self._tracker.begin((), ())
         self.events: list[CallEvent] = []
 
     def look(self) -> None:
@@ -160,19 +162,21 @@ def test_a_part_ends_under_the_id_of_the_call_with_which_it_began(name: str) -> 
 
 
 class Watcher:
-    """An observer of a service."""
+    """An observer of a service that knows of some extensions what was told of them before."""
 
-    def __init__(self, now: Scene) -> None:
-        service = now.service
-        self.tracker = Tracker(service.picture.channels, DIRECTORY.written)
+    def __init__(
+        self, now: Scene, parts: Mapping[str, Part] | None = None, known: Container[str] = ()
+    ) -> None:
+        self.service, self.known = now.service, known
+        self.tracker = Tracker(self.service.picture.channels, DIRECTORY.written, parts or {})
         self.events: list[CallEvent] = []
-        service.observe(self)
+        self.service.observe(self)
 
     def look(self, call_id: str, call: Call | None) -> None:
         self.events += self.tracker.look(call_id, call)
 
     def begin(self) -> None:
-        self.tracker.begun = True
+        self.events += self.tracker.begin(self.service.picture.calls(), self.known)
 
     @property
     def kinds(self) -> list[str]:
@@ -263,3 +267,84 @@ async def test_whose_extension_is_gone_from_the_directory_was_not_hung_up() -> N
         now.reads(instead('number = "0003*210"', 'number = "0003*219"'))
         await a_moment()
         assert "HANGUP 0003*210" not in watcher.kinds
+
+
+# What was told before
+
+
+BOTH = ("0003*210", "0003*211")
+COLLEAGUE_LEG = leg("0003*211", "9.1", "9.0", state=RINGING)
+
+
+@asynccontextmanager
+async def starting() -> AsyncIterator[Scene]:
+    """A service that does not know the calls of the PBX yet."""
+    async with scene() as now:
+        now.service.on_lost()
+        yield now
+
+
+async def parts_after(*events: Event) -> dict[str, Part]:
+    """The parts that are known when the bridge ends."""
+    async with scene() as now:
+        watcher = Watcher(now)
+        now.feed(*events)
+        await a_moment()
+        return {u: part for u, part in watcher.tracker.take_changed().items() if part is not None}
+
+
+@in_virtual_time
+async def test_what_ended_while_the_bridge_was_away_is_told_as_it_was_known() -> None:
+    parts = await parts_after(*talk(CUSTOMER, AGENT_LEG), dials(None, COLLEAGUE_LEG))
+    async with starting() as now:
+        watcher = Watcher(now, parts, BOTH)
+        now.restored()
+        told = [(event.extension, event.type, event.answered) for event in watcher.events]
+        assert sorted(told) == [
+            ("0003*210", EventType.HANGUP, True),
+            ("0003*211", EventType.HANGUP, False),
+        ]
+        assert watcher.events[0].caller == parts[AGENT_LEG.uniqueid].caller
+        assert dict.fromkeys(parts) == watcher.tracker.take_changed()
+        assert watcher.tracker.parts_of("0003*210") == {}
+
+
+@in_virtual_time
+async def test_what_was_answered_or_began_meanwhile_is_told_and_nothing_twice() -> None:
+    parts = await parts_after(dials(CUSTOMER, AGENT_LEG._replace(state=RINGING)))
+    async with starting() as now:
+        watcher = Watcher(now, parts, BOTH)
+        now.restored(
+            listed(CUSTOMER._replace(state=UP), bridge="b"),
+            listed(AGENT_LEG._replace(state=UP), bridge="b", application="AppDial"),
+            listed(COLLEAGUE_LEG, application="AppDial"),
+        )
+        assert sorted(watcher.kinds) == ["ANSWERED_IN 0003*210", "DIAL_IN 0003*211"]
+        now.service.on_lost()
+        now.restored(listed(COLLEAGUE_LEG, application="AppDial"))
+        assert watcher.kinds[2:] == ["HANGUP 0003*210"]
+
+
+@in_virtual_time
+async def test_of_an_extension_of_which_nothing_was_told_what_there_is_is_not_told() -> None:
+    async with starting() as now:
+        watcher = Watcher(now, {}, ["0003*211"])
+        now.restored(*now.listing(), listed(COLLEAGUE_LEG, application="AppDial"))
+        assert watcher.kinds == ["DIAL_IN 0003*211"]
+
+
+@in_virtual_time
+async def test_a_part_changes_when_something_of_it_does() -> None:
+    async with scene() as now:
+        watcher = Watcher(now)
+        now.feed(*talk(CUSTOMER, AGENT_LEG))
+        await a_moment()
+        changed = watcher.tracker.take_changed()
+        assert [part and part.answered for part in changed.values()] == [True]
+        now.feed(seen(AGENT_LEG))
+        await a_moment()
+        assert watcher.tracker.take_changed() == {}
+        assert watcher.tracker.parts_of("0003*210") == changed
+        now.feed(*end(AGENT_LEG))
+        await a_moment()
+        assert watcher.tracker.take_changed() == {AGENT_LEG.uniqueid: None}

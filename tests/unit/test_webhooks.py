@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from bridge.callevents import Part
 from bridge.happenings import Outcome
 from bridge.hooks import EventType, Hook, HookMethod
+from bridge.model import CallerId
 from bridge.webhooks.addresses import may_reach
 from bridge.webhooks.intake import Intake
 from bridge.webhooks.lanes import Carrier, Lane, Patience
 from bridge.webhooks.shelf import Shelf
 from bridge.webhooks.signing import headers_of, new_secret, spell
-from bridge.webhooks.store import Delivery, Store, StoreError
+from bridge.webhooks.store import VERSION, Delivery, Entry, Store, StoreError
 from tests.support.timing import in_virtual_time
 
 NOTHING = Patience()
@@ -38,6 +40,17 @@ def hook(known_as: str = "a1", **changes: object) -> Hook:
         "modified": 1_800_000_000.25,
     }
     return Hook(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def part(extension: str = "0003*210", *, answered: bool = False) -> Part:
+    """An extension's part in a call from outside."""
+    caller = CallerId("John Doe", "3334444")
+    return Part(extension, "b817d2618fe6f1804333", True, answered, caller, "", "", "5550100")
+
+
+def added(store: Store, *deliveries: Delivery) -> list[int]:
+    """The numbers of deliveries that were written."""
+    return store.write(Entry(deliveries=deliveries))
 
 
 # Addresses
@@ -124,10 +137,9 @@ def test_what_is_written_is_there_after_a_restart(store: Store, path: Path) -> N
     kept = [hook("b2", note="é\0", method=HookMethod.GET), hook("a1", enabled=False)]
     for each in kept:
         store.keep_hook(each)
-    numbers = store.add([Delivery("b2", f"e{n}", f"n={n}") for n in range(3)])
+    numbers = added(store, *(Delivery("b2", f"e{n}", f"n={n}") for n in range(3)))
     tried = Delivery("b2", "e1", "n=1", numbers[1], attempts=2, due=1_800_000_000.5)
-    store.postpone(tried)
-    store.finish(numbers[:1])
+    store.write(Entry(postponed={numbers[1]: (2, tried.due)}, finished=numbers[:1]))
     store.close()
     again = Store(path)
     assert again.hooks() == kept
@@ -138,7 +150,7 @@ def test_what_is_written_is_there_after_a_restart(store: Store, path: Path) -> N
 def test_a_hook_that_is_changed_keeps_its_place_and_its_deliveries(store: Store) -> None:
     for each in (hook("a1"), hook("b2")):
         store.keep_hook(each)
-    store.add([Delivery("a1", "e1", "n=1")])
+    added(store, Delivery("a1", "e1", "n=1"))
     store.keep_hook(hook("a1", url="https://other.example.com/"))
     assert [each.id for each in store.hooks()] == ["a1", "b2"]
     assert store.hooks()[0].url == "https://other.example.com/"
@@ -148,18 +160,18 @@ def test_a_hook_that_is_changed_keeps_its_place_and_its_deliveries(store: Store)
 def test_with_a_hook_goes_what_waits_for_it(store: Store) -> None:
     store.keep_hook(hook("a1"))
     store.keep_hook(hook("b2"))
-    store.add([Delivery("a1", "e1", ""), Delivery("b2", "e2", "")])
+    added(store, Delivery("a1", "e1", ""), Delivery("b2", "e2", ""))
     store.remove_hooks(["a1"])
     assert [waiting.hook for waiting in store.waiting()] == ["b2"]
-    assert store.add([Delivery("a1", "e3", ""), Delivery("b2", "e4", "")])[0] == 0
+    assert added(store, Delivery("a1", "e3", ""), Delivery("b2", "e4", ""))[0] == 0
     assert [waiting.event for waiting in store.waiting()] == ["e2", "e4"]
 
 
 def test_numbers_never_come_again(store: Store) -> None:
     store.keep_hook(hook("a1"))
-    (first,) = store.add([Delivery("a1", "e1", "")])
-    store.finish([first])
-    assert store.add([Delivery("a1", "e2", "")]) == [first + 1]
+    (first,) = added(store, Delivery("a1", "e1", ""))
+    store.write(Entry(finished=[first]))
+    assert added(store, Delivery("a1", "e2", "")) == [first + 1]
 
 
 def test_nobody_else_reads_the_file(store: Store, path: Path) -> None:
@@ -185,9 +197,9 @@ def test_a_file_that_is_none_of_ours_is_left_as_it_is(tmp_path: Path) -> None:
 def test_a_file_of_a_later_version_is_refused(path: Path, store: Store) -> None:
     store.close()
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
     database.close()
-    with pytest.raises(StoreError, match="version 2"):
+    with pytest.raises(StoreError, match=f"version {VERSION + 1}"):
         Store(path)
 
 
@@ -200,9 +212,53 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_of_many_that_cannot_be_written_none_is(store: Store) -> None:
     store.keep_hook(hook())
     with pytest.raises(StoreError):
-        store.add([Delivery("a1", "e1", ""), Delivery("a1", None, "")])  # type: ignore[arg-type]
+        added(store, Delivery("a1", "e1", ""), Delivery("a1", None, ""))  # type: ignore[arg-type]
     assert store.waiting() == []
-    assert store.add([Delivery("a1", "e1", "")]) == [1]
+    assert added(store, Delivery("a1", "e1", "")) == [1]
+
+
+def test_parts_are_written_with_what_is_told_of_them_or_not_at_all(store: Store) -> None:
+    store.keep_hook(hook())
+    store.write(Entry(["0003*210"], {"8.1": part(), "8.2": part(answered=True)}))
+    assert store.parts() == {"8.1": part(), "8.2": part(answered=True)}
+    broken = Delivery("a1", None, "")  # type: ignore[arg-type]
+    changes = {"8.1": part(answered=True), "8.2": None, "8.3": part()}
+    with pytest.raises(StoreError):
+        store.write(Entry(parts=changes, deliveries=[broken]))
+    assert store.parts() == {"8.1": part(), "8.2": part(answered=True)}
+    store.write(Entry(parts=changes, deliveries=[Delivery("a1", "e1", "")]))
+    assert store.parts() == {"8.1": part(answered=True), "8.3": part()}
+
+
+def test_calls_are_followed_of_extensions_with_hooks_only(store: Store) -> None:
+    for each in (hook("a1"), hook("b2"), hook("c3", extension="0003*211")):
+        store.keep_hook(each)
+    others = {"8.2": part("0003*211"), "8.3": part("0003*212")}
+    store.write(Entry(["0003*210", "0003*211", "0003*212"], {"8.1": part(), **others}))
+    assert store.followed() == {"0003*210", "0003*211"}
+    assert store.parts().keys() == {"8.1", "8.2"}
+    store.remove_hooks(["a1", "c3"])
+    assert store.followed() == {"0003*210"}
+    assert store.parts().keys() == {"8.1"}
+    store.remove_hooks(["b2"])
+    assert (store.followed(), store.parts()) == (set(), {})
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(path: Path, store: Store) -> None:
+    store.keep_hook(hook())
+    added(store, Delivery("a1", "e1", ""))
+    store.close()
+    with sqlite3.connect(path) as database:
+        for table in ("parts", "followed"):
+            database.execute(f"DROP TABLE {table}")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    again = Store(path)
+    assert again.hooks() == [hook()]
+    assert [waiting.event for waiting in again.waiting()] == ["e1"]
+    again.write(Entry(["0003*210"], {"8.1": part()}))
+    assert again.parts() == {"8.1": part()}
+    again.close()
 
 
 # The lanes
@@ -236,7 +292,7 @@ class Post:
         self.sent.append((self.now(), delivery.event, to.url))
         return self.answers.pop(0) if self.answers else ""
 
-    async def _postpone(self, delivery: Delivery) -> None:
+    def _postpone(self, delivery: Delivery) -> None:
         self.postponed.append(delivery.attempts)
 
     async def _finish(self, delivery: Delivery) -> None:
@@ -353,14 +409,13 @@ async def test_what_a_full_disk_does_not_take_is_written_when_there_is_room(
     intake = Intake(shelf, passed.extend)
     task = asyncio.create_task(intake.run())
     for number in range(200):
-        intake.put(Delivery("a1", f"e{number}", "x" * 500))
+        intake.put([Delivery("a1", f"e{number}", "x" * 500)])
     async with asyncio.timeout(5):
         while "full" not in caplog.text:
             await asyncio.sleep(0.01)
     assert passed == []
-    assert intake.waiting["a1"] == 200
     full.limit(1000)
-    intake.put(Delivery("a1", "e200", ""))
+    intake.put([Delivery("a1", "e200", "")])
     async with asyncio.timeout(5):
         while len(passed) < 201:
             await asyncio.sleep(0.01)
@@ -368,7 +423,6 @@ async def test_what_a_full_disk_does_not_take_is_written_when_there_is_room(
     await task
     assert [delivery.event for delivery in passed] == [f"e{n}" for n in range(201)]
     assert [delivery.number for delivery in full.store.waiting()] == list(range(1, 202))
-    assert intake.waiting["a1"] == 0
     assert "is used again" in caplog.text
     shelf.close()
     full.store.close()
@@ -380,9 +434,9 @@ async def test_what_comes_while_it_is_stopped_is_written(path: Path) -> None:
     shelf = Shelf(store)
     intake = Intake(shelf, lambda _: None)
     task = asyncio.create_task(intake.run())
-    intake.put(Delivery("a1", "e1", ""))
+    intake.put([Delivery("a1", "e1", "")])
     await asyncio.sleep(0)
-    intake.put(Delivery("a1", "e2", ""))
+    intake.put([Delivery("a1", "e2", "")])
     intake.stop()
     await task
     assert [delivery.event for delivery in store.waiting()] == ["e1", "e2"]
