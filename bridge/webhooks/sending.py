@@ -19,14 +19,14 @@ from bridge.hooks import Hook, HookMethod
 from bridge.webhooks.addresses import Network, may_reach
 from bridge.webhooks.signing import headers_of
 from bridge.webhooks.store import Delivery
-
-CONNECTIONS: Final = 64
-"""Requests that may be under way at a time."""
+from bridge.webhooks.turns import Turns
 
 TIMEOUT: Final = 10.0
-"""Seconds for a request, from looking up the name to the status of the answer."""
+"""Seconds for a request whose turn it is, from looking up the name to the status of the answer."""
 
 FORM: Final = "application/x-www-form-urlencoded"
+
+_STATUS: Final = "status "
 
 
 class NotReachable(OSError):
@@ -52,11 +52,12 @@ class Sender:
         self._allowed = tuple(allowed)
         self._timeout = timeout
         self._wall = wall
+        self._turns = Turns()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
-            limit=CONNECTIONS,
+            limit=0,
             force_close=True,
             use_dns_cache=False,
             socket_factory=self._socket,
@@ -89,11 +90,20 @@ class Sender:
     async def send(self, hook: Hook, delivery: Delivery) -> str:
         """Send an event; return why the client did not take it, or nothing if it did.
 
-        What is returned tells neither URL nor numbers.
+        It waits its turn among all that is sent, and to the same server. What is returned tells
+        neither URL nor numbers.
         """
+        method, url, body = _request(hook, delivery)
+        async with self._turns.turn(url.raw_authority) as turn:
+            trouble = await self._ask(hook, delivery, method, url, body)
+            turn.answered = not trouble or trouble.startswith(_STATUS)
+        return trouble
+
+    async def _ask(
+        self, hook: Hook, delivery: Delivery, method: str, url: URL, body: str | None
+    ) -> str:
         if self._session is None:
             raise RuntimeError("there is no session")
-        method, url, body = _request(hook, delivery)
         content = url.raw_query_string if body is None else body
         sent = headers_of(hook.secret, delivery.event, int(self._wall()), content)
         if body is not None:
@@ -103,7 +113,7 @@ class Sender:
                 method, url, headers=sent, data=body, allow_redirects=False
             ) as answer:
                 answer.close()
-                return "" if 200 <= answer.status < 300 else f"status {answer.status}"
+                return "" if 200 <= answer.status < 300 else f"{_STATUS}{answer.status}"
         except TimeoutError:
             return f"no answer within {self._timeout:g} s"
         except aiohttp.ClientConnectorError as error:
