@@ -9,13 +9,20 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from bridge import logs
 from bridge.ami import Address, Link, trusting
-from bridge.api import REQUEST_ID, Watch, serving
+from bridge.api import REQUEST_ID, Site, Tls, Watch, serving
 from bridge.audit import Recorder
 from bridge.cli.common import Commands, UsageError, read_directory
 from bridge.cli.listening import certificates, make_room, site_of, tls_of
@@ -33,6 +40,16 @@ from bridge.tokens import TokenBook
 from bridge.webhooks import Store
 
 log = logging.getLogger("bridge")
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What the files of the service hold, and what writes to them."""
+
+    directory: Directory
+    tokens: TokenBook
+    audit: Recorder
+    store: Store | None
 
 
 def add(commands: Commands) -> None:
@@ -61,7 +78,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     # Modules and all that lasts: with them, a full collection would stop the service for 50 ms.
     gc.freeze()
     with _audit(settings) as audit, webhooks_file(settings) as store:
-        asyncio.run(_run(settings, directory, tokens, manager, audit, store))
+        asyncio.run(_run(settings, manager, _Files(directory, tokens, audit, store)))
     return 0
 
 
@@ -79,50 +96,51 @@ def _audit(settings: Settings) -> Iterator[Recorder]:
         recorder.stop()
 
 
-async def _run(
-    settings: Settings,
-    directory: Directory,
-    tokens: TokenBook,
-    manager: ServiceManager,
-    audit: Recorder,
-    store: Store | None,
-) -> None:
+async def _run(settings: Settings, manager: ServiceManager, files: _Files) -> None:
+    """Build the service out of its parts, and serve until a signal has it stop."""
     metrics = Metrics()
-    link = Link(
-        address_of(settings),
-        keys=settings.follow_keys,
-        silence=settings.ami_silence,
-        on_answer=metrics.answered,
-    )
+    link = _link(settings, metrics)
     health = Health(link, time.time())
-    service = Service(directory, link, _rules(settings), listeners=[audit, health, metrics])
-    metrics.watch(service, link, audit)
+    service = Service(
+        files.directory, link, _rules(settings), listeners=[files.audit, health, metrics]
+    )
+    metrics.watch(service, link, files.audit)
     watch = Watch(health.readiness, metrics.text, settings.metrics_clients)
-    hooks = webhooks_of(settings, store, service)
-    site = site_of(settings, service, tokens, watch, hooks)
+    hooks = webhooks_of(settings, files.store, service)
+    site = site_of(settings, service, files.tokens, watch, hooks)
     tls = tls_of(settings)
     make_room(settings)
     notifier = Notifier(manager.notify_socket)
     supervision = Supervision(notifier, link, service, watchdog=manager.watchdog)
     reloader = Reloader(
-        [*_parts(settings, service, tokens, audit), *certificates(settings, tls)],
+        [*_parts(settings, service, files), *certificates(settings, tls)],
         begun=supervision.reload_begun,
         done=supervision.reload_done,
     )
     stop = _stop_signals()
+    linked = _linked(link, service, supervision, stop)
+    async with (
+        notifier,
+        _measured(metrics),
+        hooks or nullcontext(),
+        on_sighup(reloader),
+        _listening(settings, site, linked, tls),
+    ):
+        await stop.wait()
+        log.info("stopping: requests under way finish, whispers in force go on in the PBX")
+        notifier.stopping()
+
+
+@asynccontextmanager
+async def _listening(
+    settings: Settings, site: Site, linked: AbstractAsyncContextManager[None], tls: Tls | None
+) -> AsyncIterator[None]:
+    """Serve the API. Raises UsageError when there is no listening where the settings say."""
     host, port = settings.http_host, settings.http_port
     try:
-        async with (
-            notifier,
-            _measured(metrics),
-            hooks or nullcontext(),
-            on_sighup(reloader),
-            serving(site, _linked(link, service, supervision, stop), host, port, tls=tls) as place,
-        ):
+        async with serving(site, linked, host, port, tls=tls) as place:
             log.info("listening on %s:%d%s", *place, " over TLS" if tls else "")
-            await stop.wait()
-            log.info("stopping: requests under way finish, whispers in force go on in the PBX")
-            notifier.stopping()
+            yield
     except OSError as error:
         raise UsageError(
             f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)};"
@@ -130,14 +148,21 @@ async def _run(
         ) from error
 
 
-def _parts(
-    settings: Settings, service: Service, tokens: TokenBook, audit: Recorder
-) -> list[Reloadable[Any]]:
+def _link(settings: Settings, metrics: Metrics) -> Link:
+    return Link(
+        address_of(settings),
+        keys=settings.follow_keys,
+        silence=settings.ami_silence,
+        on_answer=metrics.answered,
+    )
+
+
+def _parts(settings: Settings, service: Service, files: _Files) -> list[Reloadable[Any]]:
     """What SIGHUP reads anew."""
     return [
         Reloadable("the directory", partial(read_directory, settings), service.replace_directory),
-        Reloadable("the keyring", partial(signing_keys, settings.state_dir), tokens.take),
-        Reloadable("the audit", audit.reopen, lambda _: None),
+        Reloadable("the keyring", partial(signing_keys, settings.state_dir), files.tokens.take),
+        Reloadable("the audit", files.audit.reopen, lambda _: None),
     ]
 
 
