@@ -249,14 +249,14 @@ class Service:
         says why.
         """
         target, session = await self._asked_for(principal, extensions, call_id, form)
-        attached, fresh = False, "" if session.state is State.ATTACHED else session.leg
+        attached = False
         with self.attaching.fate(session) as fate:
             await self._called(session, form.mode, principal.asker)
             with suppress(TimeoutError):
                 async with patience:
                     await self.attaching.attached(fate)
                     attached = True
-        return Whispered(self._as_it_is(call_id, target, fresh), attached)
+        return Whispered(self._as_it_is(call_id, target), attached)
 
     async def hang_up(
         self,
@@ -358,14 +358,11 @@ class Service:
             raise failure(reason)
         await self.whispering.changing.change(session, mode, asker)
 
-    def _as_it_is(self, call_id: str, target: Channel, fresh: str = "") -> PhoneCall | None:
-        """The call now, with what is known against a whisper to ``target``.
-
-        ``fresh`` is the leg of one that may have begun just now, and carried nothing before.
-        """
+    def _as_it_is(self, call_id: str, target: Channel) -> PhoneCall | None:
+        """The call now, with what is known against a whisper to ``target``."""
         call = self.picture.call(call_id)
         shown = self._show(call) if call else None
-        return replace(shown, warning=self._warning(target, fresh)) if shown else None
+        return replace(shown, warning=self._warning(target)) if shown else None
 
     async def _promised(
         self,
@@ -468,10 +465,12 @@ class Service:
             raise SendCallToInvalid("The extension of sendCallTo is a party of the call.")
         return supervisor
 
-    def _warning(self, target: Channel, fresh: str) -> str | None:
-        spies = self.whispering.book.on_target(target.uniqueid)
-        carried = any(spy.state is State.ATTACHED and spy.leg != fresh for spy in spies)
-        return why_unheard(target, carried=carried or heard_in_silence(self._version))
+    def _warning(self, target: Channel) -> str | None:
+        sessions = self.whispering.book.on_target(target.uniqueid)
+        spies = (self.picture.channels.get(session.leg) for session in sessions)
+        since = [spy.spying for spy in spies if spy is not None and spy.spying is not None]
+        in_silence = heard_in_silence(self._version)
+        return why_unheard(target, in_silence=in_silence, spied=min(since, default=None))
 
     # What is shown
 

@@ -67,16 +67,20 @@ def whisper_target(leg: Channel | None, extensions: Container[Extension]) -> Cha
     return leg
 
 
-def why_unheard(leg: Channel, *, carried: bool) -> str | None:
+def why_unheard(leg: Channel, *, in_silence: bool, spied: float | None) -> str | None:
     """Why a whisper to this leg would not be heard, or None when nothing is known against it.
 
-    ``carried`` says that the PBX sends it sound even when nobody else does: its version does, or
-    an earlier whisper keeps the music on hold going.
+    ``in_silence`` says that the PBX's version sends it sound even when nobody else does, ``spied``
+    since when (epoch seconds) somebody has whispered to it: then the music on hold has gone on, and
+    a whisper with it, but only where the hold came later.
     """
     if leg.holding is not None:
         return "The target has put the call on hold: its phone is sent no sound until it resumes."
-    others = peers(leg)
-    if carried or not others or any(other.holding is None for other in others):
+    holds = [other.holding for other in peers(leg)]
+    held = [since for since in holds if since is not None]
+    if in_silence or not held or len(held) < len(holds):
+        return None
+    if spied is not None and spied <= max(held):
         return None
     return (
         "The target is on hold. On this version of Asterisk it hears no whisper until the other"

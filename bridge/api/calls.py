@@ -158,8 +158,9 @@ CALL_ROUTES: Final = (
             "part, rings nothing; one for another action or another `private` changes what goes on "
             "in place, where the PBX can do that. With `Prefer: wait=N` the answer is 200 with the "
             "call once the supervisor takes part in it so, at once where he does already, and an "
-            "error once it is known that he will not; after N seconds it is 202. A client that "
-            "goes away meanwhile changes nothing, and the same request again waits on.",
+            "error once it is known that he will not; after N seconds it is 202. Where agents are "
+            "played a notice, he takes part once it has begun. A client that goes away meanwhile "
+            "changes nothing, and the same request again waits on.",
             path=uapi.CallPath,
             headers=uapi.Preferences,
             body=uapi.WhisperAction,

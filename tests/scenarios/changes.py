@@ -62,6 +62,7 @@ async def asked_while_customer_holds(cast: Cast) -> None:
     await cast.expect("during", [BY_CUSTOMER, WHISPER])
     # Asterisk stops the music when it takes the sound off the direct way between the two.
     await cast.hears("during", agent="supervisor" if heard else "")
+    assert ("warning" in (await cast.ask()).body) is not heard
     await _resume(cast, "customer")
     await cast.expect("resumed", [IN, WHISPER])
     await cast.hears("resumed", **WHISPERED)

@@ -11,7 +11,7 @@ from bridge.directory import Directory
 from bridge.events import Event, Listed, Snapshot
 from bridge.happenings import Ended, Happening
 from bridge.model import Extension, PhoneCall, Principal
-from bridge.service import Rules, Service
+from bridge.service import Rules, Service, Whispered
 from bridge.whisper import Reason, Session
 from tests.support.directory import AGENT, DIRECTORY
 from tests.support.happenings import RINGING, UP, leg, listed, seen, spies, talk
@@ -112,6 +112,18 @@ class Scene:
     def ask(self, call_id: str, **changes: Any) -> "asyncio.Task[PhoneCall | None]":
         """Ask in a task of its own."""
         return asyncio.create_task(self.whisper(call_id, **changes))
+
+    def waits(
+        self, call_id: str, seconds: float = 30.0, **changes: object
+    ) -> "asyncio.Task[Whispered]":
+        """Ask, and wait until the supervisor is attached, for so many seconds."""
+        extensions = self.service.directory.resolve(self._asks, "@owner", AGENT.number)
+        patience = asyncio.timeout(seconds)
+        return asyncio.create_task(
+            self.service.whisper_attached(
+                self._asks, extensions, call_id, form(**changes), patience
+            )
+        )
 
     async def requested(self, call_id: str, **changes: object) -> "Asked":
         """Ask, and go on as soon as the PBX was told to call the phone."""

@@ -36,27 +36,15 @@ from tests.support.happenings import (
     spies,
 )
 from tests.support.pbx import error, success
-from tests.support.scene import AGENT_LEG, CUSTOMER, Scene, form, scene
+from tests.support.scene import AGENT_LEG, CUSTOMER, Scene, scene
 from tests.support.timing import in_virtual_time, settle
 
-LONG = 30.0
 OTHER_LEG = leg("0003*211", "9.9", state=UP)
-
-
-def waits(
-    now: Scene, call_id: str, seconds: float = LONG, **changes: Any
-) -> "asyncio.Task[Whispered]":
-    """Ask for the whisper of the specification's example, and wait."""
-    asking, directory = now.principal(), now.service.directory
-    extensions = directory.resolve(asking, "@owner", AGENT.number)
-    patience = asyncio.timeout(seconds)
-    asked = now.service.whisper_attached(asking, extensions, call_id, form(**changes), patience)
-    return asyncio.create_task(asked)
 
 
 async def rings(now: Scene, call_id: str, **changes: Any) -> "asyncio.Task[Whispered]":
     """The same, until the phone rings."""
-    task = waits(now, call_id, **changes)
+    task = now.waits(call_id, **changes)
     await settle()
     now.feed(seen(now.leg), seen(now.leg, RINGING))
     await settle()
@@ -106,7 +94,7 @@ async def test_it_ends_once_the_supervisor_is_attached_and_not_before() -> None:
 @in_virtual_time
 async def test_it_ends_with_why_he_is_not(cause: int, kind: type[ApiError], rung: bool) -> None:
     async with scene() as now:
-        task = await rings(now, now.talk()) if rung else waits(now, now.talk())
+        task = await rings(now, now.talk()) if rung else now.waits(now.talk())
         await settle()
         now.feed(hung_up(now.leg, cause))
         assert type(await why(task)) is kind
@@ -116,7 +104,7 @@ async def test_it_ends_with_why_he_is_not(cause: int, kind: type[ApiError], rung
 async def test_a_phone_that_is_not_registered() -> None:
     async with scene() as now:
         now.pbx.answer("Getvar", success(Value="UNAVAILABLE"))
-        task = waits(now, now.talk())
+        task = now.waits(now.talk())
         await settle()
         now.feed(originated(now.leg.uniqueid, success=False))
         told = await why(task)
@@ -197,7 +185,7 @@ async def test_a_supervisor_who_is_gone_at_once() -> None:
 @in_virtual_time
 async def test_a_phone_that_rings_on_when_the_time_is_up() -> None:
     async with scene() as now:
-        task = waits(now, now.talk(), seconds=3)
+        task = now.waits(now.talk(), seconds=3)
         await settle()
         now.feed(seen(now.leg))
         call, attached = await task
@@ -241,7 +229,7 @@ async def test_a_repeat_waits_for_the_same_phone() -> None:
     async with scene() as now:
         call_id = now.talk()
         first = await rings(now, call_id)
-        second = waits(now, call_id)
+        second = now.waits(call_id)
         await settle()
         assert not second.done()
         now.feed(spies(now.leg, AGENT_LEG))
@@ -254,7 +242,7 @@ async def test_a_repeat_is_told_why_as_well() -> None:
     async with scene() as now:
         call_id = now.talk()
         await now.ringing(call_id)
-        task = waits(now, call_id)
+        task = now.waits(call_id)
         await settle()
         now.feed(hung_up(now.leg, 17))
         assert isinstance(await why(task), SupervisorBusy)
@@ -265,7 +253,7 @@ async def test_a_repeat_while_he_takes_part_need_not_wait() -> None:
     async with scene() as now:
         call_id = now.talk()
         await now.attached(call_id)
-        task = waits(now, call_id)
+        task = now.waits(call_id)
         await settle()
         assert task.done()
         assert (await task).attached
@@ -304,7 +292,7 @@ async def test_a_change_ends_once_it_is_made(changes: dict[str, Any]) -> None:
         await now.attached(call_id)
         await settle()
         answer = now.pbx.hold_back("Setvar")
-        task = waits(now, call_id, **changes)
+        task = now.waits(call_id, **changes)
         await settle()
         assert not task.done()
         answer.set()
@@ -345,14 +333,14 @@ async def test_a_change_that_cannot_be_made_is_refused_at_once() -> None:
     async with scene(directory=EVERY_ACTION) as now:
         call_id = now.talk()
         await now.attached(call_id)
-        assert isinstance(await why(waits(now, call_id, action="BargeIn")), ActionConflict)
+        assert isinstance(await why(now.waits(call_id, action="BargeIn")), ActionConflict)
 
 
 @in_virtual_time
 async def test_a_mode_that_the_pbx_refuses() -> None:
     async with scene(directory=EVERY_ACTION) as now:
         now.pbx.answer("Setvar", error("no"))
-        task = waits(now, now.talk(), private=1)
+        task = now.waits(now.talk(), private=1)
         await settle()
         now.feed(seen(now.leg), spies(now.leg, AGENT_LEG))
         await settle()

@@ -535,6 +535,23 @@ async def test_who_whispers_where_it_is_not_heard_is_warned(
         assert shown.warning is None
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before the hold", "during it"])
+@in_virtual_time
+async def test_a_whisper_keeps_the_music_going_where_it_came_before_the_hold(before: bool) -> None:
+    async with scene() as now:
+        call_id = now.talk()
+        now.service.on_restored(now.listing(), [], "22.10.1")
+        if not before:
+            now.feed(held(CUSTOMER))
+        await asyncio.sleep(1)
+        await now.attached(call_id)
+        await asyncio.sleep(1)
+        if before:
+            now.feed(held(CUSTOMER))
+        answered = (await now.whisper(call_id), (await now.waits(call_id)).call)
+        assert [bool(call and call.warning) is not before for call in answered] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("version", "heard"),
     [

@@ -437,25 +437,27 @@ def test_a_leg_that_ended_is_never_bridged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holders", "carried", "heard"),
+    ("holders", "in_silence", "spied", "heard"),
     [
-        pytest.param((), False, True, id="nobody holds"),
-        pytest.param((AGENT_LEG,), False, False, id="the target holds"),
-        pytest.param((AGENT_LEG,), True, False, id="the target holds, whatever is sent"),
-        pytest.param((CUSTOMER,), False, False, id="the other side holds"),
-        pytest.param((CUSTOMER,), True, True, id="the other side holds, and sound is sent"),
+        pytest.param((), False, None, True, id="nobody holds"),
+        pytest.param((AGENT_LEG,), False, None, False, id="the target holds"),
+        pytest.param((AGENT_LEG,), True, 0.0, False, id="the target holds, whatever is sent"),
+        pytest.param((CUSTOMER,), False, None, False, id="the other side holds"),
+        pytest.param((CUSTOMER,), True, None, True, id="the other side holds, in silence"),
+        pytest.param((CUSTOMER,), False, 0.0, True, id="the music goes on since before"),
+        pytest.param((CUSTOMER,), False, 1e10, False, id="the music was stopped"),
     ],
 )
 def test_whether_a_whisper_is_heard(
-    holders: tuple[Snapshot, ...], carried: bool, heard: bool
+    *, holders: tuple[Snapshot, ...], in_silence: bool, spied: float | None, heard: bool
 ) -> None:
-    found = picture([*talk(CUSTOMER, AGENT_LEG), *map(held, holders)])
-    assert (why_unheard(found.channels["1.2"], carried=carried) is None) is heard
+    target = picture([*talk(CUSTOMER, AGENT_LEG), *map(held, holders)]).channels["1.2"]
+    assert (why_unheard(target, in_silence=in_silence, spied=spied) is None) is heard
 
 
 def test_a_whisper_is_heard_while_one_of_several_others_speaks() -> None:
     found = picture([*talk(CUSTOMER, AGENT_LEG), enters(OUTSIDE, "bridge"), held(CUSTOMER)])
-    assert why_unheard(found.channels["1.2"], carried=False) is None
+    assert why_unheard(found.channels["1.2"], in_silence=False, spied=None) is None
 
 
 def test_a_leg_in_a_bridge_that_still_rings_does_not_talk() -> None:
