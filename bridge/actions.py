@@ -117,6 +117,9 @@ def originate_spy(
     )
 
 
+_NO_CDR = "CDR_PROP(disable)=1"
+"""The variable that has the PBX keep no call detail record of a channel."""
+
 NOTICE_CONTEXT = "whisper-bridge-notice"
 """The context of the dialplan that plays notices."""
 
@@ -130,16 +133,24 @@ def originate_notice(spy: str, player: str, target: str, sound: str) -> Action:
     """
     if not _UNIQUEID.fullmatch(target):
         raise ValueError("the target is no Uniqueid")
+    return _play(spy, player, sound, Application="ChanSpy", Data=f"{target},uqwES")
+
+
+def _play(half: str, player: str, sound: str, **to: str) -> Action:
     return _action(
         "Originate",
         Channel=f"Local/s@{NOTICE_CONTEXT}",
-        Application="ChanSpy",
-        Data=f"{target},uqwES",
-        ChannelId=spy,
+        ChannelId=half,
         OtherChannelId=player,
-        Variable=f"WHISPER_BRIDGE_NOTICE={sound}",
+        Variable=f"WHISPER_BRIDGE_NOTICE={sound},{_NO_CDR}",
         Async="true",
+        **to,
     )
+
+
+def application(uniqueid: str) -> Action:
+    """Ask which application of the dialplan a channel is in: ``Application`` of the one item."""
+    return _action("Status", complete="StatusComplete", Channel=uniqueid)
 
 
 def context_exists(context: str) -> Action:

@@ -4,6 +4,11 @@ A second, short ChanSpy whispers it to the agent's own leg: one half of a Local 
 other plays in a context of the dialplan that says by its hangup cause whether it did. Generators,
 as PlayTones, stay silent in such a half, so a notice is a sound file. A supervisor whose notice
 cannot be played has to leave: no request and no fault of the PBX takes it away.
+
+Who waits for a supervisor to take part waits for the notice to begin, not for its end. That he may
+stay is known as soon as the sound has been found and is under way: half a second after he was
+connected, however long a prompt goes on, through which both can talk already. Should it break off
+later, he is hung up as anybody may be after he came to take part.
 """
 
 import asyncio
@@ -11,7 +16,7 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge import actions, events
 from bridge.actions import Pbx
@@ -28,6 +33,9 @@ log = logging.getLogger(__name__)
 LONGEST = 30.0
 """Seconds within which a notice has been played."""
 
+LOOK = 0.1
+"""Seconds between two looks whether a sound is being played."""
+
 PLAYED = 16
 """Cause (ITU-T Q.850, normal clearing) with which the half that plays hangs up when it has."""
 
@@ -40,6 +48,7 @@ class _Notice:
     session: Session
     played: "asyncio.Future[bool | None]"
     attached: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def spy(self) -> str:
@@ -85,13 +94,28 @@ class Notifying:
         """Have the notice of a session given if it is in force and owes one."""
         sound = self._sound(session)
         owed = session.state is State.ATTACHED and session.is_live and not session.noticed
-        under_way = any(notice.session.leg == session.leg for notice in self._halves.values())
-        if sound is None or not owed or under_way:
+        if sound is None or not owed or self._under_way(session.leg) is not None:
             return
         future = asyncio.get_running_loop().create_future()
         notice = _Notice(NOTICE_PREFIX + secrets.token_hex(8), session, future)
         self._halves |= {notice.spy: notice, notice.player: notice}
         self._spawn(self._give(notice, sound))
+
+    async def begun(self, leg: str) -> None:
+        """Wait until the notice of a session is being played, if one is under way, or is over.
+
+        Whoever could not be given it is about to be hung up when this returns. Raises
+        PbxUnavailable.
+        """
+        notice, playing = self._under_way(leg), 0
+        while notice is not None and not notice.over.is_set() and self._is_live(leg):
+            playing += await self._is_playing(notice)
+            # Once may have been in the moment before the sound is found to be missing.
+            if playing > 1:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await notice.over.wait()
 
     def on_spy_started(self, event: events.SpyStarted) -> None:
         """A spy was connected: it may be a half of a notice."""
@@ -119,11 +143,30 @@ class Notifying:
         for notice in self._halves.values():
             notice.end(played=None)
 
+    def _under_way(self, leg: str) -> _Notice | None:
+        return next((one for one in self._halves.values() if one.session.leg == leg), None)
+
+    def _is_live(self, leg: str) -> bool:
+        session = self._book.get(leg)
+        return session is not None and session.is_live
+
+    async def _is_playing(self, notice: _Notice) -> bool:
+        if not notice.attached:
+            return False
+        answer = await self._pbx.send(actions.application(notice.player))
+        return any(item.get("Application") == "Playback" for item in answer.items)
+
     def _sound(self, session: Session) -> str | None:
         extension = self._authority.by_number(session.extension.number)
         return None if extension is None else extension.organization.notice
 
     async def _give(self, notice: _Notice, sound: str) -> None:
+        try:
+            await self._see_to(notice, sound)
+        finally:
+            notice.over.set()
+
+    async def _see_to(self, notice: _Notice, sound: str) -> None:
         try:
             played = await self._play(notice, sound)
         except PbxUnavailable:
@@ -137,9 +180,10 @@ class Notifying:
             await self._given(current, sound)
             return
         log.error(
-            "%s: the notice %s was not played; is the sound there, and the context %s?",
+            "%s: the notice %s was not played within %g s; is the sound there, and the context %s?",
             current.leg,
             sound,
+            LONGEST,
             actions.NOTICE_CONTEXT,
         )
         self._failed(current)

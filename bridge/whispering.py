@@ -127,11 +127,13 @@ class Whispering:
         return session
 
     async def settled(self, leg: str) -> bool:
-        """Return whether a session is in force and in its mode, once that has been seen to.
+        """Return whether a session is in force, in its mode and not without its notice.
 
-        What is under way goes on when nobody waits for it any more.
+        That has then been seen to, but for the end of a notice that has begun. What is under way
+        goes on when nobody waits for it any more. Raises PbxUnavailable.
         """
         await asyncio.shield(self._spawn(self.changing.settle(leg)))
+        await self.notifying.begun(leg)
         session = self.book.get(leg)
         if session is None or session.state is not State.ATTACHED:
             return False

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -80,6 +81,12 @@ class Api:
         async with self._http.request(method, URL(url, encoded=True), **options) as answer:
             text = await answer.text()
             return Answer(answer.status, answer.headers, json.loads(text) if text else None)
+
+    @asynccontextmanager
+    async def stream(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer as it comes, for as long as the context lasts."""
+        async with self._http.get(URL(url, encoded=True), headers=self._headers) as answer:
+            yield answer
 
     async def until(
         self, path: str, wanted: Callable[[Answer], bool], what: str, within: float = PATIENCE

@@ -21,7 +21,7 @@ from bridge.lab.waiting import until
 from tests.e2e.client import Api, views, whisper
 from tests.e2e.stage import CUSTOMER, level
 from tests.support.clients import SECRET_HASH
-from tests.support.guides import ASTERISK
+from tests.support.guides import ASTERISK, PACKAGING
 
 pytestmark = [pytest.mark.pbx, pytest.mark.timeout(600)]
 
@@ -125,6 +125,19 @@ def edit(pbx: Asterisk, name: str, pattern: str, text: str) -> None:
     file.write_text(after)
 
 
+def without_notices(pbx: Asterisk) -> None:
+    """Take what the lab has for notices out of the PBX's configuration."""
+    edit(pbx, "extensions.conf", "#include extensions.d/.*\n", "")
+    (pbx.run_dir / "etc/extensions.d/whisper-bridge.conf").unlink()
+    (pbx.run_dir / "etc/extensions.d").rmdir()
+
+
+def files(folder: Path) -> dict[str, str]:
+    """The files somewhere, and what is in them."""
+    found = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): file.read_text() for file in found}
+
+
 # Plain
 
 
@@ -168,15 +181,23 @@ async def test_an_include_without_a_file_leaves_no_ami_after_a_restart(tmp_path:
             await booting
 
 
-async def test_a_dialplan_plays_notices(tmp_path: Path) -> None:
+async def test_a_dialplan_plays_notices_until_that_is_removed(tmp_path: Path) -> None:
     operator = await prepared(tmp_path, "22")
     edit(operator.pbx, "manager.conf", "#include .*", "")
-    edit(operator.pbx, "extensions.conf", "#include extensions.d/.*", "")
+    without_notices(operator.pbx)
+    operator.lay_out()
+    before = files(tmp_path / "etc")
     async with operator.pbx as pbx:
         await pbx.boot()
         *_, shows = await operator.follows("Notices to agents")
-    assert re.search(r"'s' => +1\. Answer\(\)", shows), shows
-    assert "Playback(${WHISPER_BRIDGE_NOTICE})" in shows
+        assert re.search(r"'s' => +1\. Set\(CDR_PROP\(disable\)=1\)", shows), shows
+        assert "Playback(${WHISPER_BRIDGE_NOTICE})" in shows
+        *_, remove, edit_out, reload = PACKAGING.commands("Remove")
+        for command in (remove, edit_out, reload):
+            await operator.types(command)
+        shows = await operator.types('asterisk -rx "dialplan show whisper-bridge-notice"')
+        assert "There is no existence of 'whisper-bridge-notice'" in shows
+    assert files(tmp_path / "etc") == before
 
 
 # As a GUI lays it out
@@ -220,6 +241,7 @@ async def office(run_dir: Path, version: str, technology: str) -> AsyncIterator[
 
 def _as_a_gui_does(pbx: Asterisk, technology: str) -> None:
     etc = pbx.run_dir / "etc"
+    without_notices(pbx)
     edit(pbx, "manager.conf", "#include .*\n", GUI)
     for name in ("manager_additional.conf", "manager_custom.conf"):
         (etc / name).write_text("; of the GUI's making\n")

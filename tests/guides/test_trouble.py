@@ -38,6 +38,7 @@ def symptom(beginning: str) -> set[str]:
         ("202, but", {Reason.BUSY, Reason.DECLINED, Reason.NO_ANSWER, Reason.UNREGISTERED}),
         ("It rings", {Reason.LEFT, Reason.TARGET_GONE, Reason.OTHERS_CHANGED, Reason.FAILED}),
         ("The customer hears", {Reason.WRONG_TARGET}),
+        ("The supervisor is hung up", {Reason.NO_NOTICE}),
     ],
 )
 def test_the_reasons_are_those_of_the_audit(beginning: str, reasons: set[Reason]) -> None:

@@ -255,6 +255,7 @@ class Cast:
         *,
         call: Json | None = None,
         view: str = "",
+        prefer: str = "",
         **fields: Any,
     ) -> Answer:
         """PUT a whisper on the call of an extension, to the view of it unless another is named."""
@@ -265,7 +266,7 @@ class Cast:
             "phoneCallViewId": view or self._view(call, to),
             **fields,
         }
-        return await self.api.put(f"{self._path(to)}/{call['id']}", body)
+        return await self.api.put(f"{self._path(to)}/{call['id']}", body, prefer)
 
     async def whisper(self, by: str = "supervisor", to: str = "agent", **fields: Any) -> Answer:
         """Ask for a whisper and wait until it is in force."""

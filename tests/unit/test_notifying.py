@@ -7,10 +7,12 @@ import pytest
 
 from bridge.actions import NOTICE_CONTEXT
 from bridge.directory import Directory, DirectoryError
+from bridge.errors import InternalServerError, SupervisorHungUp
 from bridge.events import Snapshot
 from bridge.happenings import Noticed
 from bridge.memory import SESSION_VARIABLE, SessionMemo, pack_session, unpack
-from bridge.notifying import LONGEST, PLAYED
+from bridge.notifying import LONGEST, LOOK, PLAYED
+from bridge.service import Whispered
 from bridge.whisper import Reason
 from tests.support.directory import instead
 from tests.support.happenings import (
@@ -66,7 +68,7 @@ async def test_it_is_whispered_to_the_agent_once_and_never_shown() -> None:
         (asked,) = (a for a in now.pbx.of("Originate") if a["Channel"].startswith("Local/"))
         assert asked["Channel"] == f"Local/s@{NOTICE_CONTEXT}"
         assert (asked["Application"], asked["Data"]) == ("ChanSpy", f"{AGENT_LEG.uniqueid},uqwES")
-        assert asked["Variable"] == "WHISPER_BRIDGE_NOTICE=beep"
+        assert asked["Variable"] == "WHISPER_BRIDGE_NOTICE=beep,CDR_PROP(disable)=1"
         (call,) = now.service.list_calls([AGENT])
         assert [view.source for view in call.views] == [("7778888",), ("0003*024",)]
         assert len(now.service.picture.calls()) == 1
@@ -167,6 +169,93 @@ async def test_after_a_restart_it_is_given_to_whom_it_was_not(noticed: bool) -> 
         now.restored(*now.listing(spy._replace(session=pack_session(memo))))
         await settle()
         assert len(notices(now)) == (0 if noticed else 1)
+
+
+# Who waits
+
+
+async def awaited(now: Scene) -> tuple["asyncio.Task[Whispered]", Snapshot, str]:
+    """Somebody waits until the supervisor takes part, who is connected: its leg, the call's id."""
+    call_id = now.talk()
+    task = now.waits(call_id)
+    await settle()
+    of = now.leg
+    now.feed(seen(of, UP), spies(of, AGENT_LEG))
+    await settle()
+    assert not task.done()
+    return task, of, call_id
+
+
+def is_in(now: Scene, application: str) -> None:
+    """The half that plays is in this application of the dialplan."""
+    row = {"Uniqueid": "notice-2", "Channel": "Local/s-1;2", "Application": application}
+    now.pbx.answer("Status", rows(row))
+
+
+@in_virtual_time
+async def test_who_waits_is_told_once_it_has_begun_and_not_when_it_is_over() -> None:
+    async with scene(directory=BEEP) as now:
+        is_in(now, "Wait")
+        task, _, call_id = await awaited(now)
+        ((spy, player),) = notices(now)
+        await asyncio.sleep(LOOK * 5)
+        assert now.pbx.of("Status") == []
+        now.feed(spies(spy, AGENT_LEG))
+        await asyncio.sleep(LOOK * 5)
+        assert not task.done()
+        is_in(now, "Playback")
+        await asyncio.sleep(LOOK * 3)
+        assert task.done()
+        assert (await task).attached
+        assert {asked["Channel"] for asked in now.pbx.of("Status")} == {player.uniqueid}
+        assert told(now) == []
+        repeat = now.waits(call_id)
+        await asyncio.sleep(LOOK * 3)
+        assert (await repeat).attached
+
+
+@in_virtual_time
+async def test_who_waits_need_not_ask_once_it_was_played() -> None:
+    async with scene(directory=BEEP) as now:
+        task, _, call_id = await awaited(now)
+        ((spy, player),) = notices(now)
+        now.feed(spies(spy, AGENT_LEG), hung_up(player, PLAYED))
+        await settle()
+        assert (await task).attached
+        repeat = now.waits(call_id)
+        await settle()
+        assert (await repeat).attached
+
+
+@pytest.mark.parametrize("found", ["Playback", "Wait"])
+@in_virtual_time
+async def test_who_waits_is_told_that_it_could_not_be_played(found: str) -> None:
+    """Even if it was just about to begin when that was looked at."""
+    async with scene(directory=BEEP) as now:
+        is_in(now, found)
+        task, of, _ = await awaited(now)
+        ((spy, player),) = notices(now)
+        now.feed(spies(spy, AGENT_LEG))
+        await asyncio.sleep(LOOK * 1.5)
+        now.feed(hung_up(player, 38))
+        await settle()
+        assert not task.done()
+        now.feed(hung_up(of))
+        with pytest.raises(InternalServerError, match="notice"):
+            await task
+
+
+@in_virtual_time
+async def test_who_waits_is_told_when_the_supervisor_hangs_up_during_it() -> None:
+    async with scene(directory=BEEP) as now:
+        is_in(now, "Wait")
+        task, of, _ = await awaited(now)
+        ((spy, _),) = notices(now)
+        now.feed(spies(spy, AGENT_LEG))
+        now.feed(hung_up(of, 0))
+        await asyncio.sleep(LOOK * 2)
+        with pytest.raises(SupervisorHungUp):
+            await task
 
 
 @in_virtual_time
