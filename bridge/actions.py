@@ -136,6 +136,15 @@ def originate_notice(spy: str, player: str, target: str, sound: str) -> Action:
     return _play(spy, player, sound, Application="ChanSpy", Data=f"{target},uqwES")
 
 
+def originate_trial(hears: str, player: str, sound: str, seconds: int) -> Action:
+    """Have a sound played as a notice is, but to nobody, for so many seconds at most.
+
+    ``hears`` and ``player`` become the Uniqueids of the halves of a Local channel. Raises
+    ValueError as ``originate_spy`` does. Source: Asterisk documentation, Originate, Local Channel.
+    """
+    return _play(hears, player, sound, Application="Wait", Data=str(seconds))
+
+
 def _play(half: str, player: str, sound: str, **to: str) -> Action:
     return _action(
         "Originate",

@@ -8,7 +8,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,8 +17,9 @@ from bridge import actions, versions
 from bridge.actions import Pbx
 from bridge.directory import Directory
 from bridge.errors import PbxUnavailable
-from bridge.events import Event, Listed, Originated
-from bridge.model import Extension, ExtensionType
+from bridge.events import Event, HungUp, Listed, Originated
+from bridge.model import NOTICE_PREFIX, Extension, ExtensionType
+from bridge.notifying import PLAYED
 
 NEEDED = (
     *("BridgeList", "CoreSettings", "Getvar", "Hangup"),
@@ -68,14 +69,19 @@ class Probe:
     def __init__(self) -> None:
         self.up = asyncio.Event()
         self.channels = 0
-        self._originated: set[str] = set()
+        self._originated: dict[str, bool] = {}
+        self._ended: dict[str, int] = {}
         self._heard = asyncio.Event()
 
     def on_event(self, event: Event) -> None:
         """One event."""
         if isinstance(event, Originated):
-            self._originated.add(event.uniqueid)
-            self._heard.set()
+            self._originated[event.uniqueid] = event.success
+        elif isinstance(event, HungUp):
+            self._ended[event.channel.uniqueid] = event.cause
+        else:
+            return
+        self._heard.set()
 
     def on_restored(
         self, listing: Sequence[Listed], holding: Iterable[str], version: str = ""
@@ -88,14 +94,22 @@ class Probe:
         """The link is gone."""
         self.up.clear()
 
-    async def heard_of(self, leg: str) -> bool:
-        """Wait a while for the outcome of a call; whether it came."""
+    async def originated(self, leg: str) -> bool | None:
+        """Wait a while for the outcome of a call: whether it was set up, None if nobody told."""
+        await self._wait_for(lambda: leg in self._originated)
+        return self._originated.get(leg)
+
+    async def ended(self, uniqueid: str) -> int | None:
+        """Wait a while for the end of a channel; its cause (ITU-T Q.850), None if it lives on."""
+        await self._wait_for(lambda: uniqueid in self._ended)
+        return self._ended.get(uniqueid)
+
+    async def _wait_for(self, heard: Callable[[], bool]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_LIMIT):
-                while leg not in self._originated:
+                while not heard():
                     self._heard.clear()
                     await self._heard.wait()
-        return leg in self._originated
 
 
 async def check_pbx(
@@ -119,8 +133,8 @@ async def check_pbx(
         if directory is not None and directory.sends_pjsip_headers():
             without = ": every phone rings, none is asked to answer by itself"
             findings.append(await _module(pbx, "auto_answer", "res_pjsip_header_funcs", without))
-        if directory is not None and directory.gives_notice():
-            findings += await _notice(pbx)
+        if directory is not None and directory.notices():
+            findings.append(await _notice(pbx, probe, directory.notices()))
         findings.append(await _version(pbx))
         findings.append(await _clock(pbx))
         findings += await _extensions(pbx, directory.extensions() if directory else ())
@@ -165,7 +179,7 @@ async def _events(pbx: Pbx, probe: Probe) -> Finding:
     if not answer.success:
         said = f"the PBX refuses to originate: {answer.message}"
         return Finding("events", Verdict.FAILURE, said, _ENOUGH)
-    if await probe.heard_of(leg):
+    if await probe.originated(leg) is not None:
         return Finding("events", Verdict.OK, "calls can be originated, and their events arrive")
     said = "the PBX does not tell what becomes of a call"
     return Finding("events", Verdict.FAILURE, said, _ENOUGH)
@@ -189,20 +203,37 @@ async def _module(pbx: Pbx, subject: str, module: str, without: str = "") -> Fin
     return Finding(subject, Verdict.UNKNOWN, said, remedy)
 
 
-async def _notice(pbx: Pbx) -> list[Finding]:
+async def _notice(pbx: Pbx, probe: Probe, sounds: Sequence[str]) -> Finding:
     """Whether notices to agents can be played: without them nobody can listen in."""
     module = await _module(pbx, "notice", "app_playback")
+    if module.verdict is Verdict.FAILURE:
+        return module
     answer = await pbx.send(actions.context_exists(actions.NOTICE_CONTEXT))
-    context, remedy = actions.NOTICE_CONTEXT, "add extensions.d/whisper-bridge.conf to the dialplan"
-    match answer.headers.get("Value", ""):
-        case "1":
-            return [module]
-        case "0":
-            said = f"the dialplan has no context {context}: nobody can whisper or listen"
-            return [Finding("notice", Verdict.FAILURE, said, remedy)]
-    said = f"the PBX cannot say whether its dialplan has a context {context}"
-    remedy = "in modules.conf: load = func_dialplan.so"
-    return [Finding("notice", Verdict.UNKNOWN, said, remedy)]
+    if answer.headers.get("Value") == "0":
+        said = f"the dialplan has no context {actions.NOTICE_CONTEXT}: nobody can whisper or listen"
+        remedy = "add extensions.d/whisper-bridge.conf to the dialplan"
+        return Finding("notice", Verdict.FAILURE, said, remedy)
+    played = await asyncio.gather(*(_is_played(pbx, probe, sound) for sound in sounds))
+    silent = [sound for sound, good in zip(sounds, played, strict=True) if not good]
+    if silent:
+        said = f"the PBX cannot play {', '.join(silent)}: nobody can whisper or listen there"
+        remedy = (
+            "in the directory: notice = a sound that Asterisk has; its log says what is missing"
+        )
+        return Finding("notice", Verdict.FAILURE, said, remedy)
+    return Finding("notice", Verdict.OK, f"the PBX plays {', '.join(sounds)}")
+
+
+async def _is_played(pbx: Pbx, probe: Probe, sound: str) -> bool:
+    """Whether a sound is played to its end, or goes on for longer than anybody waits here."""
+    name = NOTICE_PREFIX + secrets.token_hex(8)
+    hears, player = f"{name}-1", f"{name}-2"
+    trial = actions.originate_trial(hears, player, sound, seconds=round(2 * ANSWER_LIMIT))
+    if not (await pbx.send(trial)).success or not await probe.originated(hears):
+        return False
+    cause = await probe.ended(player)
+    await pbx.send(actions.hang_up(hears))
+    return cause in (None, PLAYED)
 
 
 async def _version(pbx: Pbx) -> Finding:

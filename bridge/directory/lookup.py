@@ -123,9 +123,9 @@ class Directory:
         """Return whether some phone of chan_pjsip is to answer by itself."""
         return any(endpoint.startswith("PJSIP/") for endpoint in self._extensions.answering())
 
-    def gives_notice(self) -> bool:
-        """Return whether some organization has a notice played to its people."""
-        return any(organization.notice for organization in self._organizations)
+    def notices(self) -> list[str]:
+        """Return the sounds that organizations have played to their people, each once."""
+        return sorted({each.notice for each in self._organizations if each.notice is not None})
 
     def written(self, number: str, organization: Organization | None) -> Extension | None:
         """Return the extension with a number: extended, or short inside ``organization``.

@@ -216,7 +216,6 @@ async def test_rights_that_are_too_few_or_too_many(
         ("func_volume", 0, "volume", "warning"),
         ("app_senddtmf", 1, "keys", "failure"),
         ("app_playback", 1, "notice", "failure"),
-        ("func_dialplan", 0, "notice", "unknown"),
         ("res_pjsip_header_funcs", 0, "auto_answer", "warning"),
         ("func_module", 0, "ChanSpy", "unknown"),
     ],
@@ -251,6 +250,29 @@ async def test_a_dialplan_that_plays_no_notice(stage: Stage, known: Operator) ->
         await stage.observer.action("Command", Command="dialplan reload")
     assert (code, found["notice"]["verdict"]) == (1, "failure")
     assert found["notice"]["remedy"] == "add extensions.d/whisper-bridge.conf to the dialplan"
+
+
+@pytest.mark.parametrize(
+    ("sound", "verdict", "said"),
+    [
+        ("custom/not-there", "failure", "the PBX cannot play custom/not-there: nobody can"),
+        pytest.param("tt-monkeys", "ok", "the PBX plays tt-monkeys", id="a long one"),
+    ],
+)
+async def test_a_notice_is_played_to_nobody(
+    stage: Stage, known: Operator, sound: str, verdict: str, said: str
+) -> None:
+    directory = Path(known.settings["BRIDGE_DIRECTORY"])
+    directory.write_text(directory.read_text().replace('"beep"', f'"{sound}"'))
+    mark = stage.observer.events.mark()
+    code, found = await known.finds()
+    assert (code, found["notice"]["verdict"]) == (int(verdict == "failure"), verdict)
+    assert found["notice"]["said"].startswith(said)
+    events = stage.observer.events.entries[mark:]
+    begun = [event["Channel"] for event in events if event["Event"] == "Newchannel"]
+    assert len(begun) == 2
+    assert all(name.startswith("Local/s@whisper-bridge-notice-") for name in begun)
+    assert not any(event["Event"] == "ChanSpyStart" for event in events)
 
 
 async def test_nobody_there(known: Operator) -> None:
