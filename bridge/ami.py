@@ -51,8 +51,8 @@ class Listener(Protocol):
     ) -> None:
         """Everything there is on the PBX, and its version; later events continue from there."""
 
-    def on_lost(self) -> None:
-        """The link is gone."""
+    def on_lost(self, quiet: float = 0.0) -> None:
+        """The link is gone; the PBX was last heard of ``quiet`` seconds ago."""
 
 
 class _Nobody:
@@ -64,7 +64,7 @@ class _Nobody:
         self, listing: Sequence[Listed], holding: Sequence[str], version: str = ""
     ) -> None: ...
 
-    def on_lost(self) -> None: ...
+    def on_lost(self, quiet: float = 0.0) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +421,7 @@ class Link:
         manager.close()
         if wire is not None:
             self._messages += wire.messages
-            self._listener.on_lost()
+            self._listener.on_lost(time.monotonic() - wire.heard)
 
     def _deliver(self, event: Event) -> None:
         if self._held_back is not None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bridge import actions, events, modes
 from bridge.actions import Action, Direction, Pbx
 from bridge.errors import ActionConflict, ApiError, InternalServerError, LinkLost, PbxUnavailable
-from bridge.happenings import ModeChanged
+from bridge.happenings import ModeChanged, ModeDoubted, ModeSettled
 from bridge.memory import pack_session
 from bridge.model import NOBODY, Asker, Mode
 from bridge.reporting import Reporting
@@ -126,11 +126,13 @@ class Changing:
         try:
             await self._tell(before, mode, by, press=True)
         except PbxUnavailable:
+            self._report(ModeDoubted(before))
             if before.mode is Mode.BARGE:
                 # Nobody knows which of the two it is: the customer shall not go on hearing him.
                 self._set(before, mode, by)
             raise
         except InternalServerError:
+            self._report(ModeDoubted(before))
             self._broken(before)
             raise
         except ActionConflict:
@@ -162,6 +164,8 @@ class Changing:
             who = "a key of its phone" if by is None else "request"
             log.info("%s: %s now, by %s", changed.leg, mode.value, who)
             self._report(ModeChanged(changed, current.mode.value, by))
+        elif settled and not current.settled:
+            self._report(ModeSettled(changed))
 
     # How the PBX is told
 

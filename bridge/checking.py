@@ -90,7 +90,7 @@ class Probe:
         self.channels = len(listing)
         self.up.set()
 
-    def on_lost(self) -> None:
+    def on_lost(self, quiet: float = 0.0) -> None:
         """The link is gone."""
         self.up.clear()
 

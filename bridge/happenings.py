@@ -187,6 +187,14 @@ class ModeChanged(OfWhisper):
     by: Asker | None = None
 
 
+class ModeDoubted(OfWhisper):
+    """The PBX was told another mode, and it is not known whether it heard: until it is settled."""
+
+
+class ModeSettled(OfWhisper):
+    """The PBX has confirmed its mode, whatever was known of it before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Noticed(OfWhisper):
     """The target was played the notice of its organization, the ``sound`` of that name."""
@@ -227,5 +235,15 @@ class Linked(Happening):
     legs: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
 class Unlinked(Happening):
-    """The link to the PBX is lost: nothing is known for sure until it is back."""
+    """The link to the PBX is lost: nothing is known for sure until it is back.
+
+    The PBX had not been heard of for ``quiet`` seconds by then.
+    """
+
+    quiet: float = 0.0
+
+
+class Vouched(Happening):
+    """The PBX has answered: whatever happened before this has been told of."""

@@ -324,10 +324,13 @@ class Service:
             len(self.picture.calls()),
         )
 
-    def on_lost(self) -> None:
-        """The link is gone: nothing is known for sure until it is back."""
+    def on_lost(self, quiet: float = 0.0) -> None:
+        """The link is gone: nothing is known for sure until it is back.
+
+        The PBX was last heard of ``quiet`` seconds ago.
+        """
         self._complete.clear()
-        self.report(Unlinked())
+        self.report(Unlinked(quiet))
         self.whispering.on_lost()
         self.following.wake()
 

@@ -210,6 +210,9 @@ class Book:
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
 
+    def __len__(self) -> int:
+        return len(self._sessions)
+
     def __contains__(self, leg: str) -> bool:
         return leg in self._sessions
 

@@ -22,6 +22,7 @@ from bridge.model import NOTICE_PREFIX, WHISPER_LEG_PREFIX, Asker, CallerId, Mod
 from bridge.notifying import Notifying
 from bridge.reporting import Reporting
 from bridge.views import peers
+from bridge.vouching import Vouching
 from bridge.whisper import (
     DEADLINE_SLACK,
     Book,
@@ -65,6 +66,7 @@ class Whispering:
         self.book = Book()
         self.changing = Changing(pbx, self.book, report, self._spawn, self._broken)
         self.notifying = Notifying(pbx, self.book, authority, report, self._spawn, self._unnoticed)
+        self.vouching = Vouching(pbx, self.book, report, self._spawn)
         self._pbx = pbx
         self._picture = picture
         self._authority = authority
@@ -104,6 +106,7 @@ class Whispering:
         self._first_signs[session.leg] = asyncio.get_running_loop().create_future()
         # Closed in this moment, the task would never come to await what was sent.
         self._spawn(self._originate(session, sent)).add_done_callback(lambda _: sent.close())
+        self.vouching.attend()
         self._set_timer()
 
     async def first_sign(self, session: Session) -> Session:
@@ -182,6 +185,7 @@ class Whispering:
         for session in self.book:
             self._settle(session)
             self.notifying.attend(session)
+        self.vouching.attend()
         self._set_timer()
 
     # What is done to a leg

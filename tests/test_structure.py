@@ -48,6 +48,7 @@ RINGS: Final = (
             "changing",
             "ending",
             "notifying",
+            "vouching",
             "remembering",
             "following",
             "reporting",

@@ -6,6 +6,7 @@ the other party's never do.
 
 from bridge.audit.reading import Archive, Wanted
 from bridge.audit.recorder import Recorder
-from bridge.audit.wording import table
+from bridge.audit.spans import Doubt, Span, spans
+from bridge.audit.wording import span_table, table
 
-__all__ = ["Archive", "Recorder", "Wanted", "table"]
+__all__ = ["Archive", "Doubt", "Recorder", "Span", "Wanted", "span_table", "spans", "table"]

@@ -1,14 +1,15 @@
-"""What is written of each happening, and what must be known of a whisper to write its end.
+"""What is written of each happening.
 
 Durations are seconds of a steady clock; where the bridge was started anew in between, they are
 what the wall clock says.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
+from bridge.audit.courses import ASKER, MODE, WHO, Course, asker_of, between, figure, who_of
+from bridge.audit.sight import Line, Sight
+from bridge.audit.times import epoch, iso
 from bridge.happenings import (
     Adopted,
     Answered,
@@ -21,6 +22,8 @@ from bridge.happenings import (
     HookManaged,
     Linked,
     ModeChanged,
+    ModeDoubted,
+    ModeSettled,
     Moment,
     Noticed,
     OfWhisper,
@@ -29,38 +32,14 @@ from bridge.happenings import (
     TakenOver,
     TokenAsked,
     Unlinked,
+    Vouched,
     WrongTarget,
 )
-from bridge.model import NOBODY, Asker
+from bridge.model import NOBODY
 from bridge.whisper import Session
-
-Line = dict[str, Any]
 
 UNSEEN: Final = "unseen"
 """The reason of an end that fell into a time in which the bridge did not run."""
-
-
-def iso(epoch: float) -> str:
-    """A time with the machine's offset from UTC, to the millisecond (RFC 3339)."""
-    return datetime.fromtimestamp(epoch).astimezone().isoformat(timespec="milliseconds")
-
-
-def epoch(text: object) -> float | None:
-    """The reverse of ``iso``; None if it is none."""
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return None
-
-
-@dataclass(slots=True)
-class Course:
-    """A whisper that has not ended: who and whom, and when it was requested and attached."""
-
-    who: Line
-    requested: Moment | float | None = None
-    attached: Moment | float | None = None
-    seconds: float | None = None
 
 
 class Clerk:
@@ -68,37 +47,47 @@ class Clerk:
 
     def __init__(self) -> None:
         self._courses: dict[str, Course] = {}
-        self._blind: float | None = None
+        self._sight = Sight()
 
     def recall(self, line: Mapping[str, Any]) -> None:
         """Take in a line that was written before this bridge was started."""
+        self._sight.take(dict(line))
         leg, at = line.get("leg"), epoch(line.get("time"))
-        self._blind = at or self._blind
         if not isinstance(leg, str) or not leg:
             return
         match line.get("event"):
             case "requested" | "adopted":
-                who = {key: line[key] for key in _WHO if key in line}
+                who = {key: line[key] for key in WHO if key in line}
                 self._courses.setdefault(leg, Course(who, epoch(line.get("since")) or at))
             case "attached" if leg in self._courses:
                 self._courses[leg].attached = epoch(line.get("since")) or at
+            case "mode" | "settled" if leg in self._courses:
+                self._courses[leg].who |= {key: line[key] for key in MODE if key in line}
             case "ended":
                 self._courses.pop(leg, None)
+
+    def started(self, now: float) -> Line:
+        """The first line of a bridge, once it has recalled what was written before it."""
+        return self._seen({"time": iso(now), "event": "started"})
 
     def lines(self, happening: Happening, moment: Moment) -> list[Line]:
         """What is to be written of a happening."""
         write = _WRITERS.get(type(happening))
         if write is None:
             return []
-        told = write(self, happening, moment)
-        return [{"time": iso(moment.wall), **line} for line in told]
+        told = list(write(self, happening, moment))
+        return [self._seen({"time": iso(moment.wall), **line}) for line in told]
+
+    def _seen(self, line: Line) -> Line:
+        self._sight.take(line)
+        return line
 
     # Requests
 
     def _attempted(self, told: Attempted, moment: Moment) -> Iterable[Line]:
         yield {
             "event": "attempt",
-            **_asker(told.asker),
+            **asker_of(told.asker),
             "action": told.action,
             "call": told.call_id,
             "view": told.view,
@@ -108,9 +97,11 @@ class Clerk:
         }
 
     def _decided(self, told: Decided, moment: Moment) -> Iterable[Line]:
+        if told.leg in self._courses:
+            self._courses[told.leg].asked = moment.wall
         line = {
             "event": "decision",
-            **_asker(told.asker),
+            **asker_of(told.asker),
             "action": told.action,
             "call": told.call_id,
             "outcome": "refused" if told.code else "allowed",
@@ -122,24 +113,25 @@ class Clerk:
         outcome = (
             {"outcome": "refused", "reason": told.code} if told.code else {"outcome": "issued"}
         )
-        yield {"event": "token", **_asker(told.asker)} | outcome
+        yield {"event": "token", **asker_of(told.asker)} | outcome
 
     def _hook_managed(self, told: HookManaged, moment: Moment) -> Iterable[Line]:
         hook = told.hook
         about = {"hook": hook.id, "type": hook.type.value, "extension": hook.extension}
-        yield {"event": "webhook", **_asker(told.asker), "outcome": told.step.value, **about}
+        yield {"event": "webhook", **asker_of(told.asker), "outcome": told.step.value, **about}
 
     # Whispers
 
     def _requested(self, told: Requested, moment: Moment) -> Iterable[Line]:
-        self._courses[told.session.leg] = Course(_who(told.session), moment)
-        yield {"event": "requested", **_who(told.session)}
+        self._courses[told.session.leg] = Course(who_of(told.session), moment)
+        yield {"event": "requested", **who_of(told.session)}
 
     def _adopted(self, told: Adopted, moment: Moment) -> Iterable[Line]:
         session = told.session
         requested = session.requested or moment.wall
-        course = self._courses.setdefault(session.leg, Course(_who(session), requested))
-        yield {"event": "adopted", **course.who, "since": iso(requested)}
+        course = self._courses.setdefault(session.leg, Course(who_of(session), requested))
+        course.doubt = True
+        yield {"event": "adopted", **self._who(session), "since": iso(requested)}
 
     def _ringing(self, told: Ringing, moment: Moment) -> Iterable[Line]:
         yield self._step("ringing", told, moment)
@@ -156,8 +148,8 @@ class Clerk:
 
     def _detached(self, told: Detached, moment: Moment) -> Iterable[Line]:
         course = self._course(told.session)
-        course.seconds = _between(course.attached, moment)
-        yield self._step("detached", told, moment) | _figure("seconds", course.seconds)
+        course.seconds = between(course.attached, moment)
+        yield self._step("detached", told, moment) | figure("seconds", course.seconds)
 
     def _ended(self, told: Ended, moment: Moment) -> Iterable[Line]:
         session = told.session
@@ -168,8 +160,24 @@ class Clerk:
         yield line | {"reason": reason} | self._attached_for(course, moment) | self._not_before()
 
     def _mode_changed(self, told: ModeChanged, moment: Moment) -> Iterable[Line]:
-        by = _asker(told.by) if told.by else {"key": True}
-        yield self._step("mode", told, moment) | {"before": told.before} | by
+        course = self._course(told.session)
+        course.asked, course.doubt = None, course.doubt and not told.session.settled
+        by = asker_of(told.by) if told.by else {"key": True}
+        doubt = {"doubt": True} if course.doubt else {}
+        yield self._step("mode", told, moment) | {"before": told.before} | by | doubt
+
+    def _mode_doubted(self, told: ModeDoubted, moment: Moment) -> Iterable[Line]:
+        course = self._course(told.session)
+        course.doubt = True
+        since = moment.wall if course.asked is None else course.asked
+        yield self._step("doubt", told, moment) | {"since": iso(since)}
+
+    def _mode_settled(self, told: ModeSettled, moment: Moment) -> Iterable[Line]:
+        course = self._course(told.session)
+        course.asked, doubt = None, course.doubt
+        if doubt:
+            course.doubt = False
+            yield self._step("settled", told, moment)
 
     def _noticed(self, told: Noticed, moment: Moment) -> Iterable[Line]:
         yield self._step("notice", told, moment) | {"sound": told.sound}
@@ -190,77 +198,49 @@ class Clerk:
             course = self._courses.pop(leg)
             ended = {"event": "ended", **course.who, "reason": UNSEEN}
             yield ended | self._attached_for(course, moment) | self._not_before()
-        self._blind = None
 
     def _unlinked(self, told: Unlinked, moment: Moment) -> Iterable[Line]:
-        self._blind = moment.wall
-        yield {"event": "unlinked"}
+        for course in self._courses.values():
+            course.doubt = course.doubt or course.who.get("keys", False)
+        yield {"event": "unlinked", "since": iso(moment.wall - told.quiet)}
+
+    def _vouched(self, told: Vouched, moment: Moment) -> Iterable[Line]:
+        yield {"event": "vouched"}
 
     # Parts of lines
 
     def _course(self, session: Session) -> Course:
         return self._courses.setdefault(
-            session.leg, Course(_who(session), session.requested or None)
+            session.leg, Course(who_of(session), session.requested or None)
         )
 
     def _step(self, event: str, told: OfWhisper, moment: Moment) -> Line:
         course = self._course(told.session)
-        who = _who(told.session)
-        # Who asked did not fit on the leg: the lines before the restart know.
-        known = course.who if told.session.asker == NOBODY else {}
-        after = _figure("after", _between(course.requested, moment))
-        return {"event": event, **who, **known, **after}
+        after = figure("after", between(course.requested, moment))
+        return {"event": event, **self._who(told.session), **after}
+
+    def _who(self, session: Session) -> Line:
+        """Who and whom, as it is now."""
+        course = self._course(session)
+        who = who_of(session)
+        if session.asker == NOBODY:
+            # Who asked did not fit on the leg: the lines before the restart know.
+            who |= {key: course.who[key] for key in ASKER if key in course.who}
+        course.who = who
+        return who
 
     def _attached_for(self, course: Course, moment: Moment) -> Line:
         seconds = course.seconds
-        return _figure("seconds", _between(course.attached, moment) if seconds is None else seconds)
+        return figure("seconds", between(course.attached, moment) if seconds is None else seconds)
 
     def _not_before(self) -> Line:
         """Since when it may have ended: nobody watched."""
-        return {} if self._blind is None else {"not_before": iso(self._blind)}
+        blind = self._sight.blind
+        return {} if blind is None else {"not_before": iso(blind)}
 
 
 _A_MOMENT = 1.0
 """Seconds between a sign and its report, at most."""
-
-_WHO = (
-    *("request", "app", "user", "address", "action", "call", "leg"),
-    *("supervisor", "extension", "target", "mode"),
-)
-
-
-def _asker(asker: Asker) -> Line:
-    return {
-        "request": asker.request,
-        "app": asker.app,
-        "user": asker.user,
-        "address": asker.address,
-    }
-
-
-def _who(session: Session) -> Line:
-    return {
-        **_asker(session.asker),
-        "action": session.mode.action,
-        "call": session.call_id,
-        "leg": session.leg,
-        "supervisor": session.supervisor.number,
-        "extension": session.extension.number,
-        "target": session.target,
-        "mode": session.mode.value,
-    }
-
-
-def _between(begin: Moment | float | None, end: Moment) -> float | None:
-    if begin is None:
-        return None
-    seconds = end.steady - begin.steady if isinstance(begin, Moment) else end.wall - begin
-    return round(max(seconds, 0.0), 3)
-
-
-def _figure(name: str, value: float | None) -> Line:
-    return {} if value is None else {name: value}
-
 
 _WRITERS: dict[type, Callable[[Clerk, Any, Moment], Iterable[Line]]] = {
     Attempted: Clerk._attempted,
@@ -275,9 +255,12 @@ _WRITERS: dict[type, Callable[[Clerk, Any, Moment], Iterable[Line]]] = {
     Detached: Clerk._detached,
     Ended: Clerk._ended,
     ModeChanged: Clerk._mode_changed,
+    ModeDoubted: Clerk._mode_doubted,
+    ModeSettled: Clerk._mode_settled,
     Noticed: Clerk._noticed,
     WrongTarget: Clerk._wrong_target,
     TakenOver: Clerk._taken_over,
     Linked: Clerk._linked,
     Unlinked: Clerk._unlinked,
+    Vouched: Clerk._vouched,
 }

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bridge.audit.lines import Line, epoch
+from bridge.audit.sight import Line
+from bridge.audit.times import epoch
 
 Opened = AbstractContextManager[Iterable[bytes]]
 

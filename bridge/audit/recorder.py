@@ -17,8 +17,10 @@ from threading import Thread
 from typing import Final
 
 from bridge.audit.files import LineFile
-from bridge.audit.lines import Clerk, Line, iso
+from bridge.audit.lines import Clerk
 from bridge.audit.reading import Archive
+from bridge.audit.sight import Line
+from bridge.audit.times import iso
 from bridge.audit.wording import for_log, sentence
 from bridge.happenings import Happening, Moment, Responded, Told
 
@@ -111,7 +113,7 @@ class Recorder:
 
     def _run(self) -> None:
         self._recall()
-        self._keep({"time": iso(time.time()), "event": "started"})
+        self._keep(self._clerk.started(time.time()))
         going = True
         while going:
             self._write()

@@ -1,15 +1,15 @@
 """A line of the audit in words: for the log, without numbers, and as a row of a table."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from bridge.audit.lines import Line
+from bridge.audit.sight import Line
 
 _DISCREET: Final = (
     *("event", "leg", "call", "action", "app", "user", "address", "request"),
     *("outcome", "reason", "before", "mode", "after", "seconds", "since", "not_before", "lines"),
-    *("sound", "hook", "type"),
+    *("sound", "hook", "type", "keys", "doubt"),
 )
 """What a log may hold: no number, and no text that a client wrote as it liked."""
 
@@ -17,6 +17,7 @@ _NUMBERS: Final = ("supervisor", "extension")
 _CALL_ID: Final = re.compile("[0-9a-f]{20}")
 
 _COLUMNS: Final = ("TIME", "EVENT", "WHO", "WHOM", "CALL", "WHAT")
+_SPAN_COLUMNS: Final = ("FROM", "TO", "SECONDS", "MODE", "WHOM", "CALL", "WHO", "IN DOUBT")
 
 
 def for_log(line: Line, *, numbers: bool) -> Line:
@@ -37,7 +38,15 @@ def sentence(line: Line) -> str:
 
 def table(lines: Iterable[Line]) -> Iterator[str]:
     """Rows under a head, as wide as what they hold."""
-    rows = [_COLUMNS, *map(_row, lines)]
+    yield from _aligned([_COLUMNS, *map(_row, lines)])
+
+
+def span_table(lines: Iterable[Line]) -> Iterator[str]:
+    """Rows of spans under a head, as wide as what they hold."""
+    yield from _aligned([_SPAN_COLUMNS, *map(_span_row, lines)])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -45,11 +54,41 @@ def table(lines: Iterable[Line]) -> Iterator[str]:
 
 
 def _row(line: Line) -> tuple[str, ...]:
-    get = {name: _printable(value) for name, value in line.items()}.get
-    who = "/".join(filter(None, (get("app"), get("user"), get("address"))))
-    whom = " > ".join(filter(None, (get("supervisor"), get("extension"))))
-    time = get("time", "").replace("T", " ")
-    return time, get("event", ""), who, whom, get("call", ""), " ".join(_details(line))
+    get = _texts(line).get
+    return (
+        get("time", "").replace("T", " "),
+        get("event", ""),
+        _who(line),
+        _whom(line),
+        get("call", ""),
+        " ".join(_details(line)),
+    )
+
+
+def _span_row(line: Line) -> tuple[str, ...]:
+    get = _texts(line).get
+    return (
+        get("from", "").replace("T", " "),
+        "" if line.get("to") is None else get("to", "").replace("T", " "),
+        get("seconds", ""),
+        get("mode", ""),
+        _whom(line),
+        get("call", ""),
+        "a key of the phone" if line.get("key") else _who(line),
+        get("doubt", ""),
+    )
+
+
+def _who(line: Line) -> str:
+    return "/".join(_printable(line[name]) for name in ("app", "user", "address") if line.get(name))
+
+
+def _whom(line: Line) -> str:
+    return " > ".join(_printable(line[name]) for name in _NUMBERS if line.get(name))
+
+
+def _texts(line: Line) -> dict[str, str]:
+    return {name: _printable(value) for name, value in line.items()}
 
 
 def _details(line: Line) -> Iterator[str]:

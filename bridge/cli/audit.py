@@ -6,11 +6,12 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from bridge.audit import Archive, Wanted, table
+from bridge.audit import Archive, Wanted, span_table, spans, table
 from bridge.cli.common import Commands, UsageError
 from bridge.settings import load
 
@@ -28,7 +29,14 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--since", default=0.0, type=_moment, metavar="WHEN", help="2026-11-24, 09:30, 2h, 7d"
     )
-    parser.add_argument("--json", action="store_true", help="the lines as they were written")
+    parser.add_argument(
+        "--spans",
+        action="store_true",
+        help="who took part in whose call, from when to when, in which mode",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="a line of JSON each, as it was written"
+    )
     parser.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="default: what BRIDGE_AUDIT says"
     )
@@ -46,13 +54,25 @@ def _audit(arguments: argparse.Namespace) -> int:
     archive = Archive(path)
     if not archive.files():
         raise UsageError(f"there is no audit at {path}")
-    lines = archive.lines(wanted)
+    lines = _spans(archive, wanted) if arguments.spans else archive.lines(wanted)
     rows = (json.dumps(line) for line in lines)
-    for row in rows if arguments.json else table(lines):
+    shown = span_table if arguments.spans else table
+    for row in rows if arguments.json else shown(lines):
         print(row)
     if archive.damaged:
         print(f"{archive.damaged} lines are damaged and left out", file=sys.stderr)
     return 0
+
+
+def _spans(archive: Archive, wanted: Wanted) -> Iterable[dict[str, Any]]:
+    """The spans of what is wanted that had not ended by its time.
+
+    All lines are read: a whisper of any length may last into that time.
+    """
+    for span in spans(archive.lines(Wanted())):
+        line = span.line()
+        if wanted.fits({**line, "time": line["to"] or datetime.now().astimezone().isoformat()}):
+            yield line
 
 
 def _moment(text: str) -> float:

@@ -149,3 +149,37 @@ def test_since_takes_what_an_operator_says(
 @pytest.mark.parametrize("since", ["yesterday", "5", "2h30m", "2026-13-01", ""])
 def test_a_time_that_is_none_is_told(operator: Operator, since: str) -> None:
     assert "is no date, time or time ago" in operator.told("audit", "--since", since)[-1]
+
+
+def test_spans_are_shown_as_a_table_and_as_json(operator: Operator, tmp_path: Path) -> None:
+    operator.settings = {}
+    file = tmp_path / "copy"
+    who = {"supervisor": "0003*024", "extension": "0003*210", "call": CALL, "app": "panel"}
+    of_leg = {**who, "leg": "whisper-1", "mode": "whisper"}
+    lines: list[tuple[str, dict[str, Any]]] = [
+        ("09:59:00", {"event": "linked"}),
+        ("10:00:00", {"event": "requested", **of_leg}),
+        ("10:00:02", {"event": "attached", **of_leg, "since": "2026-11-24T10:00:02.000+00:00"}),
+        ("10:00:05", {"event": "mode", **of_leg, "mode": "barge", "key": True}),
+        ("10:00:09", {"event": "detached", **of_leg, "mode": "barge"}),
+        ("10:00:09", {"event": "ended", **of_leg, "mode": "barge"}),
+        ("10:00:10", {"event": "attached", **of_leg, "leg": "whisper-2", "supervisor": "025"}),
+    ]
+    written = (json.dumps({"time": f"2026-11-24T{at}+00:00", **line}) for at, line in lines)
+    file.write_text("".join(f"{line}\n" for line in written))
+    code, out, err = operator.run("audit", "--spans", "--call", CALL, str(file))
+    assert (code, err) == (0, "")
+    head, *rows = (line.split() for line in out.splitlines())
+    assert head == ["FROM", "TO", "SECONDS", "MODE", "WHOM", "CALL", "WHO", "IN", "DOUBT"]
+    whom = ["0003*024", ">", "0003*210", CALL]
+    assert rows[0][4:] == ["3.0", "whisper", *whom, "panel"]
+    assert rows[1][4:] == ["4.0", "barge", *whom, *["a", "key", "of", "the", "phone"]]
+    assert rows[2][2:4] == ["whisper", "025"]
+    first, second = shown(operator, "--spans", "--supervisor", "024", str(file))
+    assert (first["mode"], first["seconds"], first["app"]) == ("whisper", 3, "panel")
+    assert (second["mode"], second["key"], "doubt" in second) == ("barge", True, False)
+    lasting = shown(operator, "--spans", "--since", "2026-11-24T10:00:09+00:00", str(file))
+    assert [(line["mode"], line["to"] is None) for line in lasting] == [
+        ("barge", False),
+        ("whisper", True),
+    ]

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from bridge.audit.lines import Clerk, Line, epoch, iso
+from bridge.audit.lines import Clerk
+from bridge.audit.sight import Line
+from bridge.audit.times import epoch, iso
 from bridge.happenings import (
     Adopted,
     Answered,
@@ -224,6 +226,7 @@ def test_one_that_ended_while_no_bridge_ran_gets_its_end_at_the_next_start() -> 
     clerk = Clerk()
     for line in before_the_restart():
         clerk.recall(line)
+    clerk.started(EPOCH + 99)
     linked, ended = told(clerk, (Linked(frozenset()), at(100)))
     assert linked["event"] == "linked"
     assert (ended["event"], ended["reason"], ended["leg"]) == ("ended", "unseen", "whisper-1")

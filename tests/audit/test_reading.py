@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.audit import Archive, Wanted, table
-from bridge.audit.lines import iso
+from bridge.audit.times import iso
 from tests.support.scene import EPOCH
 
 CALL, OTHER = "0123456789abcdef0123", "fedcba98765432100123"

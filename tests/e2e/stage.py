@@ -242,10 +242,10 @@ async def level(listener: Phone, speaker: Phone) -> float:
 
 
 @asynccontextmanager
-async def a_stage(run_dir: Path) -> AsyncIterator[Stage]:
-    """Set everything up, and take it down again."""
+async def a_stage(run_dir: Path, version: str = "22") -> AsyncIterator[Stage]:
+    """Set everything up, beside an Asterisk of that major version, and take it down again."""
     asterisk, baresip = await asyncio.gather(
-        packages.asterisk("22", print), packages.baresip(print)
+        packages.asterisk(version, print), packages.baresip(print)
     )
     secret = secrets.token_hex(24)
     directory = run_dir / "directory.toml"

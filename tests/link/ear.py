@@ -24,7 +24,9 @@ class Restored(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """The link told that it is gone."""
+    """The link told that it is gone, and for how many seconds the PBX had said nothing."""
+
+    quiet: float = 0.0
 
 
 Heard = Event | Restored | Lost
@@ -46,9 +48,9 @@ class Ear:
         """Everything there is."""
         self.heard.add(Restored(tuple(listing), tuple(holding), version))
 
-    def on_lost(self) -> None:
+    def on_lost(self, quiet: float = 0.0) -> None:
         """The link is gone."""
-        self.heard.add(Lost())
+        self.heard.add(Lost(quiet))
 
     @property
     def events(self) -> list[Event]:

@@ -211,9 +211,11 @@ async def test_a_half_open_link_is_noticed(server: AmiServer) -> None:
         await ear.hears_of("1.1")
         server.silent = True
         began = time.monotonic()
-        await ear.hears(Lost)
+        lost = await ear.hears(Lost)
         took = time.monotonic() - began
         assert took < SILENCE * 1.5
+        assert isinstance(lost, Lost)
+        assert lost.quiet == pytest.approx(took, abs=0.1)
         await server.line.over.wait()
 
 

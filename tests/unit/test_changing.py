@@ -19,7 +19,7 @@ from bridge.errors import (
     PbxUnavailable,
 )
 from bridge.events import Listed, Snapshot
-from bridge.happenings import ModeChanged
+from bridge.happenings import ModeChanged, ModeDoubted, ModeSettled, OfWhisper
 from bridge.memory import SESSION_VARIABLE, SessionMemo, pack_session, unpack
 from bridge.model import PERMISSIONS, SUPERVISION, Mode, Permission
 from bridge.service import Rules
@@ -405,6 +405,42 @@ async def test_after_a_lost_link_it_is_what_it_was_and_the_customer_hears_nobody
         key = {LISTEN: "4", WHISPER: "5", PRIVATE: "5"}[then]
         assert told(now, leg, since) == [f"TX {'silent' if then is PRIVATE else 'loud'}", key]
         assert mode_of(now, leg) is then
+
+
+@pytest.mark.parametrize("before", [WHISPER, BARGE])
+@in_virtual_time
+async def test_that_a_mode_is_unknown_is_told_and_when_it_is_known_again(before: Mode) -> None:
+    async with scene(KEYS, EVERY_ACTION) as now:
+        call_id = now.talk()
+        leg = await keyed(now, call_id, before)
+        asked = now.ask(call_id, **ASKED[LISTEN])
+        await settle()
+        now.told.clear()
+        now.service.on_lost()
+        with pytest.raises(LinkLost):
+            await asked
+        await settle()
+        doubted, *changed = (each for each in now.told if isinstance(each, OfWhisper))
+        assert isinstance(doubted, ModeDoubted)
+        assert doubted.session.mode is before
+        assert [type(each) for each in changed] == ([ModeChanged] if before is BARGE else [])
+        now.restored(*now.listing(spying(leg)))
+        await settle()
+        now.feed(presses(leg, now.pbx.of("PlayDTMF")[-1]["Digit"]))
+        await settle()
+        assert isinstance(now.told[-1], ModeSettled)
+        assert now.told[-1].session.mode is mode_of(now, leg)
+
+
+@in_virtual_time
+async def test_a_key_that_was_never_told_of_leaves_the_mode_in_doubt() -> None:
+    async with scene(KEYS, EVERY_ACTION) as now:
+        call_id = now.talk()
+        await keyed(now, call_id, WHISPER)
+        with pytest.raises(InternalServerError):
+            await now.whisper(call_id, **ASKED[BARGE])
+        await settle()
+        assert any(isinstance(each, ModeDoubted) for each in now.told)
 
 
 @in_virtual_time

@@ -15,6 +15,7 @@ from bridge.happenings import (
     Ended,
     Happening,
     Linked,
+    ModeSettled,
     Moment,
     OfWhisper,
     Requested,
@@ -170,12 +171,13 @@ async def test_who_asked_is_known_after_a_restart() -> None:
         spy = listed(whisper._replace(state=UP), application="ChanSpy", data="1.2,uqwES")
         later.restored(*now.listing(spy._replace(session=remembered(now))))
         await settle()
-        adopted, attached, linked = later.told[1:]
+        adopted, attached, linked, settled = later.told[1:]
         assert isinstance(adopted, Adopted)
         assert isinstance(attached, Attached)
         assert attached.session.asker == ASKER
         assert attached.session.requested == EPOCH
         assert linked == Linked(frozenset({whisper.uniqueid}))
+        assert isinstance(settled, ModeSettled)
 
 
 @in_virtual_time
