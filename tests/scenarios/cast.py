@@ -13,9 +13,11 @@ from bridge.lab import tones
 from bridge.lab.errors import LabError
 from bridge.lab.observer import Message, Observer
 from bridge.lab.phone import Phone
+from bridge.lab.refusal import RefusingPhone
 from bridge.model import WHISPER_LEG_PREFIX
 from tests.e2e.client import Answer, Api, Json
 from tests.recordings.record import Tap
+from tests.support.terminal import Shell
 
 from .pbx import ROLES, Kind, number
 from .told import lines
@@ -43,8 +45,9 @@ _SCANNED = 0.25
 class Cast:
     """The phones of one cast by role, its clients of the API, and what was noted of the scenario.
 
-    ``following`` is a client of a bridge that follows targets and keys. ``barged`` says that the
-    customer may hear a supervisor.
+    ``following`` is a client of a bridge that follows targets and keys, ``shell`` somebody at a
+    terminal. ``refusing`` is the phone of who is busy. ``barged`` says that the customer may hear a
+    supervisor.
 
     All pick up by themselves until told otherwise with ``manual``, but those ``heeding`` what
     their INVITE says of it.
@@ -56,6 +59,8 @@ class Cast:
     phones: dict[str, Phone]
     api: Api
     following: Api
+    shell: Shell
+    refusing: RefusingPhone
     observer: Observer
     log: Path
     log_of_follower: Path
@@ -258,7 +263,10 @@ class Cast:
         prefer: str = "",
         **fields: Any,
     ) -> Answer:
-        """PUT a whisper on the call of an extension, to the view of it unless another is named."""
+        """PUT a whisper on the call of an extension, to the view of it unless another is named.
+
+        ``prefer`` is what its client can do without.
+        """
         call = call or await self.call_of(to)
         body = {
             "action": "Whisper",

@@ -16,13 +16,13 @@ from pathlib import Path
 from bridge import events
 from tests.recordings.record import Tap
 
-from . import changes, ending, modes, plain, routes, whispers
+from . import changes, ending, modes, plain, routes, telling, waiting, whispers
 from .cast import Cast, playing
 from .pbx import CASTS, KINDS, Kind
 from .world import SCENES, a_world
 
 FOLDER = Path(__file__).with_name("recordings")
-MODULES = (changes, ending, modes, plain, routes, whispers)
+MODULES = (changes, ending, modes, plain, routes, telling, waiting, whispers)
 """Where the scenarios are."""
 
 

@@ -19,6 +19,7 @@ from bridge.lab.refusal import RefusingPhone
 from bridge.lab.server import Server
 from bridge.tokens import TokenBook
 from tests.e2e.client import Api
+from tests.support.terminal import Shell
 from tests.support.unlimited import UNLIMITED
 
 from .cast import HZ, Cast, playing
@@ -127,6 +128,8 @@ async def _server(
         BRIDGE_AMI_USERNAME="whisper-bridge-keys" if follow else "whisper-bridge",
         BRIDGE_FOLLOW_TARGET=str(follow).lower(),
         BRIDGE_FOLLOW_KEYS=str(follow).lower(),
+        BRIDGE_WEBHOOKS_DB=str(run_dir / f"hooks-{follow}.sqlite"),
+        BRIDGE_WEBHOOKS_ALLOW="127.0.0.0/8",
         **UNLIMITED,
         **more,
     )
@@ -174,6 +177,8 @@ async def _cast(
         phones=phones,
         api=Api(http, server.url, token),
         following=Api(http, follower.url, token),
+        shell=Shell({"WHISPER_URL": server.url, "WHISPER_TOKEN": token}),
+        refusing=busy,
         observer=observer,
         log=server.log,
         log_of_follower=follower.log,
