@@ -19,6 +19,7 @@ from bridge.api.middlewares import in_json, logged
 from bridge.api.oauth import TOKEN_ROUTES
 from bridge.api.protocol import Connection
 from bridge.api.routes import Route, add
+from bridge.api.seats import SEATS, Seats
 from bridge.api.site import SITE, Site
 from bridge.api.streams import STREAM_ROUTES, finish_streams
 from bridge.api.tls import Tls
@@ -102,6 +103,7 @@ def make_app(site: Site) -> web.Application:
     """The application with every route of the API, with and without a trailing slash."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[logged, in_json])
     app[SITE] = site
+    app[SEATS] = Seats(site.manners.connections)
     app[WAITING] = Waiting(site.manners.connections // SHARE)
     add(app, ROUTES)
     app.on_shutdown.append(finish_streams)

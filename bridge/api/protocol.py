@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -145,6 +146,22 @@ class Connection(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self._rest()
+
+
+@contextmanager
+def when_gone(request: web.Request, act: Callable[[], None]) -> Iterator[None]:
+    """Act as soon as the client of a request goes, or at once if he has gone already."""
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        yield
+        return
+    if connection.transport is None:
+        act()
+    connection.gone = act
+    try:
+        yield
+    finally:
+        connection.gone = None
 
 
 def _error(request_id: str, status: int, exc: BaseException | None) -> ApiError:

@@ -10,10 +10,19 @@ from aiohttp import web
 from bridge import uapi
 from bridge.api.asking import reader_of, resolve, still_reader_of
 from bridge.api.calls import zone
+from bridge.api.protocol import when_gone
 from bridge.api.routes import UAPI_ERRORS, Route
+from bridge.api.seats import PAUSE, SEATS
 from bridge.api.site import REQUEST_ID, SITE
 from bridge.directory import Named
-from bridge.errors import ActionForbidden, ApiError, ExtensionInvalid, PbxUnavailable, UserInvalid
+from bridge.errors import (
+    ActionForbidden,
+    ApiError,
+    ExtensionInvalid,
+    PbxUnavailable,
+    TooManyConnections,
+    UserInvalid,
+)
 from bridge.model import PhoneCall
 from bridge.openapi import Operation, Reply
 
@@ -24,13 +33,17 @@ STREAM: Final = "/uapi/phoneCallStream/{userId}/{extension}"
 
 async def stream_calls(request: web.Request) -> web.StreamResponse:
     """Follow the calls of extensions until the client goes, or may not see them any more."""
-    stream = _Stream(request, await resolve(request, reader_of(request)))
-    try:
-        await stream.run()
-    except (ApiError, ConnectionError) as end:
-        log.info("the stream is over: %s", type(end).__name__)
-    finally:
-        stream.close()
+    principal = reader_of(request)
+    named = await resolve(request, principal)
+    with request.app[SEATS].taken(principal.app.client_id):
+        stream = _Stream(request, named)
+        try:
+            with when_gone(request, stream.end):
+                await stream.run()
+        except (ApiError, ConnectionError) as end:
+            log.info("the stream is over: %s", type(end).__name__)
+        finally:
+            stream.close()
     return stream.response
 
 
@@ -60,6 +73,11 @@ class _Stream:
                 "X-Request-Id": REQUEST_ID.get(),
             }
         )
+
+    def end(self) -> None:
+        """Have it come to its end."""
+        self._subscription.over = True
+        self._subscription.woken.set()
 
     def close(self) -> None:
         """Follow no longer."""
@@ -135,7 +153,10 @@ STREAM_ROUTES: Final = (
             "`Last-Event-ID` is told what it missed. The stream ends with its token.",
             path=uapi.CallsPath,
             replies=(Reply(200, "The stream.", str, "text/event-stream"),),
-            errors=(UserInvalid, ExtensionInvalid, ActionForbidden, PbxUnavailable),
+            errors=(
+                *(UserInvalid, ExtensionInvalid, ActionForbidden),
+                *(PbxUnavailable, TooManyConnections(PAUSE)),
+            ),
             form=UAPI_ERRORS,
         ),
     ),

@@ -15,7 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from bridge import uapi
-from bridge.api.protocol import Connection
+from bridge.api.protocol import when_gone
 
 PREFER: Final = "Prefer"
 WAITED: ContextVar[float] = ContextVar("waited", default=0.0)
@@ -77,7 +77,7 @@ class Waiting:
         patience = Patience(seconds)
         self._patient.add(patience)
         try:
-            with _let_go(patience, request):
+            with when_gone(request, patience.end):
                 yield patience
         finally:
             self._patient.discard(patience)
@@ -88,22 +88,6 @@ class Waiting:
         self._most = 0
         for patience in self._patient:
             patience.end()
-
-
-@contextmanager
-def _let_go(patience: Patience, request: web.Request) -> Iterator[None]:
-    """End a patience when the client goes, or has gone already."""
-    connection = request.protocol
-    if not isinstance(connection, Connection):
-        yield
-        return
-    if connection.transport is None:
-        patience.end()
-    connection.gone = patience.end
-    try:
-        yield
-    finally:
-        connection.gone = None
 
 
 WAITING: Final = web.AppKey("waiting", Waiting)

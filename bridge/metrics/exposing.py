@@ -129,6 +129,8 @@ class _Looked(Collector):
         for mode in Mode:
             supervisors.add_metric([mode], modes[mode])
         yield supervisors
+        streams = self._service.following.subscribers
+        yield _gauge("streams", "Streams of calls that clients follow.", streams)
 
     def _of_the_audit(self) -> Iterator[Metric]:
         written, missing, waiting = self._audit.written, self._audit.missing, self._audit.waiting

@@ -10,9 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from bridge.lab import tones
 from bridge.lab.phone import Phone
+from tests.support.terminal import Shell
+from tests.support.unlimited import UNLIMITED
 
 from .client import Api, views, whisper
 from .stage import Call, Stage, level
@@ -105,6 +108,43 @@ async def test_a_whisper_from_the_token_to_its_end(
             await supervisor.hang_up()
             await api.until(call.path, lambda a: "02" not in views(a), "the end of the whisper")
     assert not stage.faults(server.log.read_text())
+
+
+async def test_an_app_that_follows_all_it_can_keeps_nobody_else_out(
+    stage: Stage, call: Call, supervisor: Phone
+) -> None:
+    statuses: list[int] = []
+
+    async def follow(http: aiohttp.ClientSession) -> None:
+        stream = URL(f"{server.url}/uapi/phoneCallStream/12/@self", encoded=True)
+        async with http.get(stream, headers={"Authorization": f"Bearer {stage.token}"}) as answer:
+            statuses.append(answer.status)
+            if answer.ok:
+                await asyncio.Event().wait()
+
+    async def follow_on(http: aiohttp.ClientSession) -> None:
+        while True:
+            await follow(http)
+
+    starting = stage.another_server(BRIDGE_MAX_CONNECTIONS=str(PLACES), **UNLIMITED)
+    async with await starting as server, server.client() as ours, server.client() as theirs:
+        async with busy(*(follow_on(theirs) for _ in range(PLACES // 4 + 5))):
+            while statuses.count(429) < PLACES:
+                await asyncio.sleep(0.05)
+            other = await server.token("system-app")
+            shell = Shell({"WHISPER_URL": server.url, "WHISPER_TOKEN": other})
+            async with shell.running("watch", call.callee.number) as watching:
+                assert call.id in await watching.until("on call")
+                api = Api(ours, server.url, other)
+                assert (await api.put(call.path, whisper(), "wait=20")).status == 200
+                assert call.id in await watching.until(" 02 ")
+            await supervisor.hang_up()
+            await api.until(call.path, lambda a: "02" not in views(a), "the end of the whisper")
+        assert set(statuses) == {200, 429}
+        assert statuses.count(200) == PLACES // 4
+        log = server.log.read_text()
+    assert log.count("refused a stream of app lab-app, which has 15 of 15") == 1
+    assert not stage.faults(log)
 
 
 async def token(http: aiohttp.ClientSession, url: str) -> str:

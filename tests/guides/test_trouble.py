@@ -11,7 +11,8 @@ from typing import Final
 import aiohttp
 import pytest
 
-from bridge.errors import PbxUnavailable
+from bridge.api.seats import Seats
+from bridge.errors import PbxUnavailable, TooManyConnections, TooManyRequests
 from bridge.health import Trouble
 from bridge.lab import packages
 from bridge.lab.asterisk import Asterisk, conf_dir
@@ -53,6 +54,16 @@ def test_the_reasons_of_readyz_are_all_there() -> None:
 
 def test_a_leg_of_the_bridge_begins_as_it_says() -> None:
     assert WHISPER_LEG_PREFIX in symptom("The supervisor's phone shows")
+
+
+def test_a_stream_that_is_refused_is_logged_as_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    said, seats = symptom("A stream is refused"), Seats(4)
+    with seats.taken("panel"), pytest.raises(TooManyRequests), seats.taken("panel"):
+        pass
+    (line,) = caplog.messages
+    logged = {words for words in said if words in line}
+    assert logged == {"refused a stream of app", "BRIDGE_MAX_CONNECTIONS"}
+    assert TooManyConnections.code in said
 
 
 @pytest.mark.pbx

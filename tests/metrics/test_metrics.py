@@ -272,6 +272,7 @@ async def test_what_there_is_is_looked_up() -> None:
         call = now.talk()
         await now.attached(call)
         await now.ringing(call, sendCallTo="0003*025")
+        now.service.following.subscribe(())
         found = samples(metrics)
         counted = sum(now.service.events.values())
         now.service.on_lost()
@@ -284,6 +285,7 @@ async def test_what_there_is_is_looked_up() -> None:
     assert found['whispers{state="ringing"}'] == 1
     assert found['supervisors{mode="whisper"}'] == 1
     assert found['supervisors{mode="barge"}'] == 0
+    assert found["streams"] == 1
     assert found['whispers{state="detached"}'] == 0
     assert found['events_total{kind="spy_started"}'] == 1
     assert found['events_total{kind="other"}'] == 100 - counted
