@@ -135,6 +135,8 @@ async def check_pbx(
             findings.append(await _module(pbx, "auto_answer", "res_pjsip_header_funcs", without))
         if directory is not None and directory.notices():
             findings.append(await _notice(pbx, probe, directory.notices()))
+            without = ": notices to agents stand among the call detail records"
+            findings.append(await _module(pbx, "records", "func_cdr", without))
         findings.append(await _version(pbx))
         findings.append(await _clock(pbx))
         findings += await _extensions(pbx, directory.extensions() if directory else ())
