@@ -44,6 +44,7 @@
     │   └── TooManyConnections (503)  too_many_connections
     ├── InternalServerError (500) internal_server_error
     ├── NotImplementedYet (501)   request_not_implemented
+    ├── HooksUnavailable (503)    pce_unavailable            the file of phone call events
     └── PbxUnavailable (503)      pbx_unavailable
         └── LinkLost              the link went, or is down
 
@@ -381,6 +382,15 @@ class NotImplementedYet(ApiError):
     status = 501
     code = "request_not_implemented"
     default = "This action is not implemented."
+
+
+class HooksUnavailable(ApiError):
+    """What is kept of phone call events cannot be read or written; retry after some seconds."""
+
+    status = 503
+    code = "pce_unavailable"
+    default = "Phone call events cannot be read or written now."
+    retry_after = 10
 
 
 class PbxUnavailable(ApiError):

@@ -97,7 +97,10 @@ class Chosen:
 
 
 class Hooks(Protocol):
-    """Where hooks are kept, and how clients manage theirs."""
+    """Where hooks are kept, and how clients manage theirs.
+
+    All but ``spell`` raise HooksUnavailable while they cannot be read or written.
+    """
 
     def chosen(self, chosen: Chosen) -> Sequence[Hook]:
         """Those hooks, the oldest first."""

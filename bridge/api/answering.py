@@ -11,6 +11,10 @@ BASIC = 'Basic realm="whisper-bridge", charset="UTF-8"'
 """How a client may say who it is (RFC 7617; a 401 must say so: RFC 9110, section 15.5.2)."""
 
 
+_PASSING = (errors.HooksUnavailable, errors.PbxUnavailable, errors.TooManyRequests)
+"""What is worth another try, and when."""
+
+
 def named(response: web.StreamResponse, request_id: str) -> None:
     """Give an answer the name of its request in the log, and let nobody keep it."""
     response.headers["X-Request-Id"] = request_id
@@ -24,7 +28,7 @@ def refusal(error: ApiError, path: str, status: int | None = None) -> web.Respon
     response = web.json_response(present(error), status=status or error.status)
     if of_oauth:
         response.headers["Pragma"] = "no-cache"
-    if isinstance(error, errors.PbxUnavailable | errors.TooManyRequests):
+    if isinstance(error, _PASSING):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, AccessDenied):
         response.headers["WWW-Authenticate"] = "Bearer"

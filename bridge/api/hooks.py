@@ -16,6 +16,7 @@ from bridge.errors import (
     HookMethodInvalid,
     HookNoteInvalid,
     HookStatusInvalid,
+    HooksUnavailable,
     HookTypeInvalid,
     HookUrlInvalid,
     NotImplementedYet,
@@ -103,6 +104,7 @@ _OF_PATH: Final = (
     ActionForbidden,
     NotImplementedYet,
     PbxUnavailable,
+    HooksUnavailable,
 )
 _OF_BODY: Final = (
     *(RequestInvalid, HookMethodInvalid, HookUrlInvalid, HookStatusInvalid, HookNoteInvalid),

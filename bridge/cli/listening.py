@@ -18,8 +18,11 @@ from bridge.tokens import TokenBook
 
 log = logging.getLogger(__name__)
 
-OTHER_FILES = 64
-"""What is open besides connections of clients: the link to the PBX, the audit, Python's own."""
+OTHER_FILES = 160
+"""What is open besides connections of clients.
+
+The link to the PBX, webhooks and their file, the audit, Python's own.
+"""
 
 
 def site_of(

@@ -28,7 +28,7 @@ from bridge.cli.common import Commands, UsageError, read_directory
 from bridge.cli.listening import certificates, make_room, site_of, tls_of
 from bridge.cli.reloading import Reloadable, Reloader, on_sighup
 from bridge.cli.supervision import Supervision
-from bridge.cli.telling import webhooks_file, webhooks_of
+from bridge.cli.telling import webhooks_of
 from bridge.directory import Directory
 from bridge.health import Health
 from bridge.keyring import signing_keys
@@ -37,7 +37,6 @@ from bridge.service import Rules, Service
 from bridge.settings import ServiceManager, Settings, load, service_manager
 from bridge.systemd import Notifier
 from bridge.tokens import TokenBook
-from bridge.webhooks import Store
 
 log = logging.getLogger("bridge")
 
@@ -49,7 +48,6 @@ class _Files:
     directory: Directory
     tokens: TokenBook
     audit: Recorder
-    store: Store | None
 
 
 def add(commands: Commands) -> None:
@@ -77,8 +75,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     faulthandler.enable()
     # Modules and all that lasts: with them, a full collection would stop the service for 50 ms.
     gc.freeze()
-    with _audit(settings) as audit, webhooks_file(settings) as store:
-        asyncio.run(_run(settings, manager, _Files(directory, tokens, audit, store)))
+    with _audit(settings) as audit:
+        asyncio.run(_run(settings, manager, _Files(directory, tokens, audit)))
     return 0
 
 
@@ -104,9 +102,9 @@ async def _run(settings: Settings, manager: ServiceManager, files: _Files) -> No
     service = Service(
         files.directory, link, _rules(settings), listeners=[files.audit, health, metrics]
     )
-    metrics.watch(service, link, files.audit)
+    hooks = webhooks_of(settings, service)
+    metrics.watch(service, link, files.audit, hooks)
     watch = Watch(health.readiness, metrics.text, settings.metrics_clients)
-    hooks = webhooks_of(settings, files.store, service)
     site = site_of(settings, service, files.tokens, watch, hooks)
     tls = tls_of(settings)
     make_room(settings)

@@ -52,6 +52,18 @@ class Audit(Protocol):
         """Lines that are not written yet."""
 
 
+class Webhooks(Protocol):
+    """What tells clients of call events, as far as it is measured."""
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be told."""
+
+    @property
+    def well(self) -> bool:
+        """Whether its file can be read and written."""
+
+
 class Metrics:
     """A listener that measures; ``text`` shows the metrics once it ``watches`` a service."""
 
@@ -71,9 +83,11 @@ class Metrics:
         """Take in how long an action on the AMI took to be answered."""
         self._meters.time("ami_answer_seconds", seconds, action)
 
-    def watch(self, service: Service, link: Link, audit: Audit) -> None:
+    def watch(
+        self, service: Service, link: Link, audit: Audit, webhooks: Webhooks | None = None
+    ) -> None:
         """Look at these whenever somebody asks."""
-        self._registry.register(_Looked(service, link, audit))
+        self._registry.register(_Looked(service, link, audit, webhooks))
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """Every metric, in the format that the header ``Accept`` prefers, and its media type."""
@@ -91,14 +105,19 @@ class Metrics:
 class _Looked(Collector):
     """What is looked up."""
 
-    def __init__(self, service: Service, link: Link, audit: Audit) -> None:
+    def __init__(
+        self, service: Service, link: Link, audit: Audit, webhooks: Webhooks | None
+    ) -> None:
         self._service, self._link, self._audit = service, link, audit
+        self._webhooks = webhooks
 
     def collect(self) -> Iterator[Metric]:
         """Every metric that is looked up."""
         yield from self._of_the_link()
         yield from self._of_calls()
         yield from self._of_the_audit()
+        if self._webhooks is not None:
+            yield from self._of_webhooks(self._webhooks)
 
     def _of_the_link(self) -> Iterator[Metric]:
         up, silence = self._service.complete, self._link.silence
@@ -137,6 +156,12 @@ class _Looked(Collector):
         yield _counter("audit_lines_written", "Lines written to the audit.", written)
         yield _counter("audit_lines_missing", "Lines the audit had no room for.", missing)
         yield _gauge("audit_lines_waiting", "Lines not written to the audit yet.", waiting)
+
+    def _of_webhooks(self, webhooks: Webhooks) -> Iterator[Metric]:
+        what = "Call events that clients have not been told yet."
+        yield _gauge("webhook_events_waiting", what, webhooks.waiting)
+        what = "Whether the file of BRIDGE_WEBHOOKS_DB can be read and written."
+        yield _gauge("webhook_file_up", what, webhooks.well)
 
 
 def _gauge(name: str, what: str, value: float) -> Metric:

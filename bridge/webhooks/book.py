@@ -5,12 +5,17 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
-from bridge.errors import HookInvalid, HookTypeInvalid, HookUrlInvalid, TooManyHooks
+from bridge.errors import (
+    HookInvalid,
+    HooksUnavailable,
+    HookTypeInvalid,
+    HookUrlInvalid,
+    TooManyHooks,
+)
 from bridge.happenings import HookManaged, HookStep, Outcome, Told
 from bridge.hooks import Chosen, Hook, HookForm, HookMethod
 from bridge.model import Asker, Permission
@@ -21,10 +26,15 @@ from bridge.webhooks.outbox import Outbox
 from bridge.webhooks.sending import Sender
 from bridge.webhooks.shelf import Shelf
 from bridge.webhooks.signing import new_secret, spell
-from bridge.webhooks.store import Store
+from bridge.webhooks.store import Store, StoreError
 from bridge.webhooks.witness import Witness
 
 log = logging.getLogger(__name__)
+
+REOPEN: Final = 5.0
+"""Seconds between two attempts to open the file."""
+
+T = TypeVar("T")
 
 MOST_HOOKS: Final = 1000
 """Hooks that one app may have."""
@@ -33,26 +43,31 @@ MOST_HOOKS: Final = 1000
 class Webhooks:
     """Watches the calls of a service and tells of them, while its context lasts.
 
-    ``store`` keeps what must last. An app may have ``most_hooks``; ``wall`` gives epoch seconds.
+    The file that ``opens`` opens keeps what must last; while it cannot be opened, that is tried
+    again every ``reopen`` seconds, and nothing is told. An app may have ``most_hooks``; ``wall``
+    gives epoch seconds.
     """
 
     def __init__(
         self,
-        store: Store,
+        opens: Callable[[], Store],
         service: Service,
         sender: Sender,
         patience: Patience | None = None,
         *,
         most_hooks: int = MOST_HOOKS,
+        reopen: float = REOPEN,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._most_hooks = most_hooks
-        self._shelf = Shelf(store)
+        self._most_hooks, self._reopen = most_hooks, reopen
+        self._shelf = Shelf(opens)
         self._service = service
         self._sender = sender
         self._wall = wall
         self._managing = asyncio.Lock()
-        self._stack = AsyncExitStack()
+        self._witness: Witness | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
         self._outbox = Outbox(
             Carrier(
                 sender.send,
@@ -64,19 +79,12 @@ class Webhooks:
                 patience or Patience(),
             )
         )
+        self._intake = Intake(self._shelf, self._outbox.put)
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._sender)
-        do, store = self._shelf.do, self._shelf.store
-        parts, followed = await do(store.parts), await do(store.followed)
-        self._intake = Intake(self._shelf, self._outbox.put, parts)
-        self._witness = Witness(self._service, self._outbox, self._intake, parts, followed)
-        left = await do(store.waiting)
-        if left:
-            log.info("%d events wait to be told to clients", len(left))
-        self._outbox.open(await do(store.hooks), left)
-        self._writer = asyncio.create_task(self._intake.run())
-        self._service.observe(self._witness)
+        await self._sender.__aenter__()
+        if not await self._open():
+            self._opening = asyncio.create_task(self._open_later())
         return self
 
     async def __aexit__(
@@ -85,16 +93,56 @@ class Webhooks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
         await self._outbox.close()
         self._intake.stop()
-        await self._writer
-        await self._stack.aclose()
+        if self._writer is not None:
+            await self._writer
+        await self._sender.__aexit__(kind, error, trace)
         self._shelf.close()
+
+    async def _open_later(self) -> None:
+        while True:
+            await asyncio.sleep(self._reopen)
+            if await self._open():
+                return
+
+    async def _open(self) -> bool:
+        """Begin with what is in the file; False if it cannot be opened, which the log has."""
+        try:
+            kept = await self._shelf.open()
+        except StoreError:
+            return False
+        if kept.waiting:
+            log.info("%d events wait to be told to clients", len(kept.waiting))
+        self._intake.know(kept.parts)
+        self._outbox.open(kept.hooks, kept.waiting)
+        self._witness = Witness(
+            self._service, self._outbox, self._intake, kept.parts, kept.followed
+        )
+        self._writer = asyncio.create_task(self._intake.run())
+        self._service.observe(self._witness)
+        return True
+
+    # How it is
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be told."""
+        return self._outbox.waiting
+
+    @property
+    def well(self) -> bool:
+        """Whether the file can be read and written."""
+        return self._shelf.well
 
     # What clients manage
 
     def chosen(self, chosen: Chosen) -> Sequence[Hook]:
-        """Those hooks, the oldest first."""
+        """Those hooks, the oldest first. Raises HooksUnavailable."""
+        self._require_open()
         return self._outbox.chosen(chosen)
 
     def spell(self, hook: Hook) -> str:
@@ -102,7 +150,10 @@ class Webhooks:
         return spell(hook.secret)
 
     async def create(self, chosen: Chosen, form: HookForm, asker: Asker) -> Hook:
-        """Make a hook. Raises HookTypeInvalid, HookUrlInvalid, TooManyHooks."""
+        """Make a hook.
+
+        Raises HookTypeInvalid, HookUrlInvalid, TooManyHooks and HooksUnavailable.
+        """
         if form.type is None:
             raise HookTypeInvalid
         hook = Hook(
@@ -118,16 +169,20 @@ class Webhooks:
             modified=self._wall(),
         )
         async with self._managing:
+            witness = self._require_open()
             if self._outbox.count(hook.app) >= self._most_hooks:
                 raise TooManyHooks
-            await self._shelf.do(self._shelf.store.keep_hook, hook)
+            await self._write(Store.keep_hook, hook)
             self._outbox.add(hook)
-            self._witness.follow(hook.extension)
+            witness.follow(hook.extension)
         self._service.report(HookManaged(asker, HookStep.CREATED, hook))
         return hook
 
     async def change(self, chosen: Chosen, form: HookForm, asker: Asker) -> Hook:
-        """Change the hook that is chosen. Raises HookInvalid, HookUrlInvalid."""
+        """Change the hook that is chosen.
+
+        Raises HookInvalid, HookUrlInvalid and HooksUnavailable.
+        """
         async with self._managing:
             found = self.chosen(chosen)
             if not found:
@@ -141,18 +196,21 @@ class Webhooks:
                 note=before.note if form.note is None else form.note,
                 modified=self._wall(),
             )
-            await self._shelf.do(self._shelf.store.keep_hook, hook)
+            await self._write(Store.keep_hook, hook)
             self._outbox.change(hook)
         self._service.report(HookManaged(asker, HookStep.CHANGED, hook))
         return hook
 
     async def remove(self, chosen: Chosen, asker: Asker) -> Sequence[Hook]:
-        """Remove the hooks that are chosen, with all that waits to be sent for them."""
+        """Remove the hooks that are chosen, with all that waits to be sent for them.
+
+        Raises HooksUnavailable.
+        """
         async with self._managing:
-            found = self.chosen(chosen)
-            await self._shelf.do(self._shelf.store.remove_hooks, [hook.id for hook in found])
+            witness, found = self._require_open(), self.chosen(chosen)
+            await self._write(Store.remove_hooks, [hook.id for hook in found])
             left = [await self._outbox.remove(hook.id) for hook in found]
-            self._witness.leave()
+            witness.leave()
         for hook, count in zip(found, left, strict=True):
             for _ in range(count):
                 self._service.report(Told(Outcome.WITHDRAWN))
@@ -165,6 +223,17 @@ class Webhooks:
         if not self._sender.may_reach(url):
             raise HookUrlInvalid("The address in url is not one to which events are sent.")
         return url
+
+    def _require_open(self) -> Witness:
+        if self._witness is None:
+            raise HooksUnavailable
+        return self._witness
+
+    async def _write(self, method: Callable[[Store, T], None], value: T) -> None:
+        try:
+            await self._shelf.do(method, value)
+        except StoreError as error:
+            raise HooksUnavailable from error
 
     def _may(self, hook: Hook) -> bool:
         """Whether its app may see the extension's calls, by the directory in force."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from bridge.callevents import Part
 from bridge.webhooks.shelf import Shelf
-from bridge.webhooks.store import Delivery, Entry, StoreError
+from bridge.webhooks.store import Delivery, Entry, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ RETRY = 1.0
 class Intake:
     """Gathers on the event loop what the file is to have, and ``passes`` deliveries on once it has.
 
-    ``legs`` are those of which the file has parts. While it cannot be written, what waits is
+    While the file cannot be written, what waits is
     bounded by the deliveries that are put in and by the calls there are.
     """
 
@@ -26,11 +26,10 @@ class Intake:
         self,
         shelf: Shelf,
         passes: Callable[[Sequence[Delivery]], None],
-        legs: Iterable[str] = (),
     ) -> None:
         self._shelf = shelf
         self._passes = passes
-        self._legs = set(legs)
+        self._legs: set[str] = set()
         self._followed: set[str] = set()
         self._parts: dict[str, Part | None] = {}
         self._unwritten: list[Delivery] = []
@@ -38,6 +37,10 @@ class Intake:
         self._finished: set[int] = set()
         self._came, self._stopping, self._tried = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._in_trouble = False
+
+    def know(self, legs: Iterable[str]) -> None:
+        """Of these legs the file has parts, by their Uniqueids."""
+        self._legs |= set(legs)
 
     def put(
         self,
@@ -106,7 +109,7 @@ class Intake:
         self._legs |= {leg for leg, part in entry.parts.items() if part is not None}
         tried, self._tried = self._tried, asyncio.Event()
         try:
-            numbers = await self._shelf.do(self._shelf.store.write, entry)
+            numbers = await self._shelf.do(Store.write, entry)
         except StoreError:
             self._in_trouble = True
             return False

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.callevents import Part
 from bridge.hooks import EventType, Hook, HookMethod
@@ -101,6 +101,19 @@ class Entry:
     finished: Collection[int] = ()
 
 
+class Kept(NamedTuple):
+    """All there is in the file.
+
+    The hooks, the oldest first; what waits to be sent, in order; the extensions of whose calls
+    everything was told or waits to be, and their parts in calls by the Uniqueids of their legs.
+    """
+
+    hooks: list[Hook]
+    waiting: list[Delivery]
+    followed: set[str]
+    parts: dict[str, Part]
+
+
 class Store:
     """The file at ``path``, made if it is not there, which no other process may use."""
 
@@ -112,8 +125,12 @@ class Store:
             self._db = sqlite3.connect(
                 path, timeout=1, isolation_level=None, check_same_thread=False
             )
-            self._prepare()
         except (OSError, sqlite3.Error) as error:
+            raise StoreError(str(error)) from error
+        try:
+            self._prepare()
+        except (sqlite3.Error, StoreError) as error:
+            self._db.close()
             raise StoreError(str(error)) from error
 
     def _prepare(self) -> None:
@@ -130,6 +147,10 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def kept(self) -> Kept:
+        """All there is."""
+        return Kept(self.hooks(), self.waiting(), self.followed(), self.parts())
 
     # Hooks
 

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ async def a_home(
     timeout: float = 0.5,
     most_hooks: int = 100,
     calls: Sequence[Listed] | None = (),
+    reopen: float = 60,
 ) -> AsyncIterator[Home]:
     """A house that knows of these calls, or not yet of any, with its file at that path."""
     told: list[Happening] = []
@@ -100,24 +102,24 @@ async def a_home(
     def listener(happening: Happening, moment: Moment) -> None:
         told.append(happening)
 
-    store = Store(path)
-
     def webhooks(service: Service) -> Webhooks:
         return Webhooks(
-            store, service, Sender(allowed, timeout=timeout), SOON, most_hooks=most_hooks
+            partial(Store, path),
+            service,
+            Sender(allowed, timeout=timeout),
+            SOON,
+            most_hooks=most_hooks,
+            reopen=reopen,
         )
 
-    try:
-        async with (
-            served(listener, webhooks=webhooks) as (url, service, pbx),
-            aiohttp.ClientSession(timeout=LIMIT) as http,
-        ):
-            if calls is not None:
-                service.on_restored(calls, [])
-            token = TOKENS.issue("lab-app", time.time())
-            yield Home(House(url, service, pbx, http, token, ""), told)
-    finally:
-        store.close()
+    async with (
+        served(listener, webhooks=webhooks) as (url, service, pbx),
+        aiohttp.ClientSession(timeout=LIMIT) as http,
+    ):
+        if calls is not None:
+            service.on_restored(calls, [])
+        token = TOKENS.issue("lab-app", time.time())
+        yield Home(House(url, service, pbx, http, token, ""), told)
 
 
 @pytest.fixture
@@ -586,6 +588,44 @@ async def test_what_was_allowed_before_a_restart_is_not_any_more(
     async with a_home(path, allowed=()) as home:
         await home.until(Outcome.FAILED, 2)
     assert receiver.taken == []
+
+
+@asynccontextmanager
+async def a_dead_server() -> AsyncIterator[tuple[int, list[int]]]:
+    """A server that accepts and never answers: its port, and how many were connected, each time."""
+    connected: set[asyncio.StreamWriter] = set()
+    counts: list[int] = []
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.add(writer)
+        counts.append(len(connected))
+        with suppress(ConnectionError):
+            await reader.read()
+        connected.discard(writer)
+        writer.close()
+
+    async with await asyncio.start_server(ignore, "127.0.0.1", 0) as listener:
+        yield listener.sockets[0].getsockname()[1], counts
+
+
+async def test_servers_that_never_answer_keep_nobody_waiting(
+    path: Path, receiver: Receiver
+) -> None:
+    async with (
+        a_dead_server() as (port, counts),
+        a_home(path, timeout=30) as home,
+    ):
+        for _ in range(40):
+            await home.made(f"http://127.0.0.1:{port}/")
+        await home.made(receiver.url())
+        await home.calls(20)
+        await home.until(Outcome.DELIVERED, 20)
+        assert [told["CallerIDNum"] for told in receiver.accepted] == [
+            f"777{number:04}" for number in range(1, 21)
+        ]
+        assert max(counts) == 8
+        assert Outcome.FAILED.value not in home.outcomes
+        assert (await home.house.get("/uapi/phoneCalls/12/0003*210")).status == 204
 
 
 # Kept

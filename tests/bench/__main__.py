@@ -8,7 +8,7 @@ import subprocess
 import sys
 from datetime import date
 
-from tests.bench import following, footprint, latency
+from tests.bench import following, footprint, latency, telling
 from tests.bench.readers import READERS
 
 EVENTS = 200_000
@@ -23,6 +23,7 @@ def main() -> None:
     _throughput()
     _latency()
     _following()
+    _telling()
     _footprint()
 
 
@@ -74,6 +75,12 @@ def _latency() -> None:
 def _following() -> None:
     print(f"Event of the PBX to a client of the stream, at {following.PACE} events/s")
     following.report(asyncio.run(following.run()))
+    print()
+
+
+def _telling() -> None:
+    print(f"With webhooks, at {following.PACE} events/s")
+    telling.report(asyncio.run(telling.run()))
     print()
 
 

@@ -10,10 +10,11 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -144,8 +145,19 @@ def _see(event: str, data: Mapping[str, object], names: dict[str, int], times: T
                 times.answered.setdefault(number, now)
 
 
+@dataclass(frozen=True)
+class Scene:
+    """The PBX and the bridge beside it, who asks it, and what the reader and a client saw."""
+
+    talker: Talker
+    server: Server
+    http: aiohttp.ClientSession
+    raw: Times
+    seen: Times
+
+
 @asynccontextmanager
-async def scene(clients: int) -> AsyncIterator[tuple[Talker, Times, Times]]:
+async def scene(clients: int, **settings: Any) -> AsyncIterator[Scene]:
     """The PBX, the bridge beside it, the reader, and clients, of which the last takes the time."""
     async with AsyncExitStack() as stack:
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whisper-bench-")))
@@ -155,7 +167,9 @@ async def scene(clients: int) -> AsyncIterator[tuple[Talker, Times, Times]]:
         port = listener.sockets[0].getsockname()[1]
         directory = conf_dir() / "lab" / "directory.toml"
         server = await stack.enter_async_context(
-            await Server.start(run_dir, ami_port=port, ami_secret=SECRET, directory=directory)
+            await Server.start(
+                run_dir, ami_port=port, ami_secret=SECRET, directory=directory, **settings
+            )
         )
         headers = {"Authorization": f"Bearer {await server.token('lab-app')}"}
         http = await stack.enter_async_context(
@@ -171,7 +185,7 @@ async def scene(clients: int) -> AsyncIterator[tuple[Talker, Times, Times]]:
             )
             reading = follow(answer.content, seen) if number == clients else _drain(answer.content)
             running.append(asyncio.create_task(reading))
-        yield talker, raw, seen
+        yield Scene(talker, server, http, raw, seen)
 
 
 async def _drain(lines: aiohttp.StreamReader) -> None:
@@ -184,16 +198,30 @@ async def measure(clients: int) -> Delays:
 
     Raises RuntimeError when the client missed a call.
     """
-    async with scene(clients) as (talker, raw, seen):
-        await talker.talk(calls_in_turn())
+    async with scene(clients) as now:
+        await now.talker.talk(calls_in_turn())
         await asyncio.sleep(0.5)
+    return compared(now.raw, now.seen)
+
+
+def compared(raw: Times, seen: Times) -> Delays:
+    """What lies between what the reader saw and what somebody else did.
+
+    Raises RuntimeError when he missed a call.
+    """
     if raw.answered.keys() != seen.answered.keys() or raw.ended.keys() != seen.ended.keys():
-        raise RuntimeError("the client did not see every call")
-    return Delays(_delays(raw.answered, seen.answered), _delays(raw.ended, seen.ended))
+        raise RuntimeError("a client did not see every call")
+    return Delays(_between(raw.answered, seen.answered), _between(raw.ended, seen.ended))
 
 
-def _delays(raw: Mapping[int, float], seen: Mapping[int, float]) -> list[float]:
+def _between(raw: Mapping[int, float], seen: Mapping[int, float]) -> list[float]:
     return [(seen[number] - came) * 1000 for number, came in raw.items()]
+
+
+def line(values: Sequence[float]) -> str:
+    """Median, 99th percentile and maximum, as columns."""
+    p99 = statistics.quantiles(values, n=100)[98]
+    return f"{statistics.median(values):10.1f} {p99:8.1f} {max(values):9.1f}"
 
 
 async def run() -> dict[int, Delays]:
@@ -206,11 +234,7 @@ def report(results: Mapping[int, Delays]) -> None:
     print("clients  seen       median ms   p99 ms   most ms")
     for clients, delays in results.items():
         for name, values in (("answered", delays.answered), ("ended", delays.ended)):
-            p99 = statistics.quantiles(values, n=100)[98]
-            print(
-                f"{clients:7}  {name:9} {statistics.median(values):10.1f} {p99:8.1f}"
-                f" {max(values):9.1f}"
-            )
+            print(f"{clients:7}  {name:9} {line(values)}")
 
 
 if __name__ == "__main__":

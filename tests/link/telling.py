@@ -29,6 +29,9 @@ AGENTS = ("0003*210", "0003*211")
 DIAL_IN, DIAL_OUT, HANGUP, ANSWERED_IN, ANSWERED_OUT = range(5)
 _CALLED = ("0003*210", "0003*211", "0003*211", "610")
 _PATIENCE = 15.0
+_IN_FLIGHT = 0.05
+"""Seconds in which what the PBX says arrives, unless the link is cut just then."""
+
 _TOGETHER = 0.1
 """Seconds between two events whose order is to be seen."""
 
@@ -175,7 +178,7 @@ class Run:
     async def _gap(self) -> None:
         hurt = self.dice.choice((self._cut, self._shut, self._stall, self._pieces, self._kill))
         self.said.append(hurt.__name__)
-        begin = asyncio.get_running_loop().time()
+        begin = asyncio.get_running_loop().time() - _IN_FLIGHT
         await hurt()
         if self.dice.random() < 0.5:
             self.follower.drop()

@@ -76,6 +76,14 @@ class Audit:
     waiting: int = 1
 
 
+@dataclass
+class Webhooks:
+    """Webhooks as they are measured."""
+
+    waiting: int = 5
+    well: bool = True
+
+
 def told(metrics: Metrics, *happenings: tuple[Happening, float]) -> None:
     for happening, seconds in happenings:
         metrics(happening, Moment(EPOCH + seconds, seconds))
@@ -197,7 +205,7 @@ ELSE: tuple[tuple[Happening, float], ...] = (
 def everything_told() -> Metrics:
     """Metrics with a sample of each kind."""
     metrics = Metrics()
-    metrics.watch(Service(DIRECTORY, FakePbx()), Link(), Audit())
+    metrics.watch(Service(DIRECTORY, FakePbx()), Link(), Audit(), Webhooks())
     metrics.answered("Originate", 0.004)
     told(
         metrics,
@@ -264,6 +272,15 @@ def test_no_label_holds_what_somebody_sent() -> None:
     assert [word for word in sent if word in text] == []
 
 
+def test_how_webhooks_are_is_looked_up() -> None:
+    metrics, webhooks = Metrics(), Webhooks()
+    metrics.watch(Service(DIRECTORY, FakePbx()), Link(), Audit(), webhooks)
+    found = samples(metrics)
+    assert (found["webhook_events_waiting"], found["webhook_file_up"]) == (5, 1)
+    webhooks.well = False
+    assert samples(metrics)["webhook_file_up"] == 0
+
+
 @in_virtual_time
 async def test_what_there_is_is_looked_up() -> None:
     metrics = Metrics()
@@ -290,6 +307,7 @@ async def test_what_there_is_is_looked_up() -> None:
     assert found['events_total{kind="spy_started"}'] == 1
     assert found['events_total{kind="other"}'] == 100 - counted
     assert found["audit_lines_written_total"] == 7
+    assert "webhook_file_up" not in found
     assert found["audit_lines_missing_total"] == 2
     assert found["audit_lines_waiting"] == 1
 

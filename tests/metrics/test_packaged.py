@@ -58,7 +58,7 @@ def expressions() -> list[str]:
 
 @pytest.mark.timeout(300)
 async def test_the_alerts_are_right(promtool: Tool) -> None:
-    assert "SUCCESS: 11 rules" in await promtool.run("check", "rules", str(ALERTS))
+    assert "SUCCESS: 13 rules" in await promtool.run("check", "rules", str(ALERTS))
 
 
 @pytest.mark.timeout(300)
@@ -111,6 +111,7 @@ async def test_the_metrics_are_named_as_is_usual(promtool: Tool) -> None:
 
 def test_every_metric_they_name_is_exported(tmp_path: Path) -> None:
     operator = Operator(tmp_path)
+    operator.settings["BRIDGE_WEBHOOKS_DB"] = str(tmp_path / "webhooks.sqlite")
     with operator.serving():
         port = operator.settings["BRIDGE_HTTP_PORT"]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:

@@ -405,7 +405,8 @@ async def test_what_a_full_disk_does_not_take_is_written_when_there_is_room(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     full, passed = Full(path), list[Delivery]()
-    shelf = Shelf(full.store)
+    shelf = Shelf(lambda: full.store)
+    await shelf.open()
     intake = Intake(shelf, passed.extend)
     task = asyncio.create_task(intake.run())
     for number in range(200):
@@ -422,16 +423,16 @@ async def test_what_a_full_disk_does_not_take_is_written_when_there_is_room(
     intake.stop()
     await task
     assert [delivery.event for delivery in passed] == [f"e{n}" for n in range(201)]
-    assert [delivery.number for delivery in full.store.waiting()] == list(range(1, 202))
+    assert [one.number for one in await shelf.do(Store.waiting)] == list(range(1, 202))
     assert "is used again" in caplog.text
     shelf.close()
-    full.store.close()
 
 
 async def test_what_comes_while_it_is_stopped_is_written(path: Path) -> None:
     store = Store(path)
     store.keep_hook(hook())
-    shelf = Shelf(store)
+    shelf = Shelf(lambda: store)
+    await shelf.open()
     intake = Intake(shelf, lambda _: None)
     task = asyncio.create_task(intake.run())
     intake.put([Delivery("a1", "e1", "")])
@@ -441,4 +442,3 @@ async def test_what_comes_while_it_is_stopped_is_written(path: Path) -> None:
     await task
     assert [delivery.event for delivery in store.waiting()] == ["e1", "e2"]
     shelf.close()
-    store.close()
