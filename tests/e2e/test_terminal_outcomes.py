@@ -2,15 +2,19 @@
 told: run as a process, beside real phones."""
 
 import json
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from yarl import URL
 
 from bridge.lab.phone import Phone
+from bridge.lab.ports import free_tcp
 from bridge.lab.server import Server
 from tests.link.proxy import Proxy
+from tests.support.proxies import nginx
 from tests.support.terminal import Running, Said, Shell
 from tests.support.unlimited import UNLIMITED
 
@@ -186,3 +190,30 @@ async def test_a_request_that_is_cut_is_not_sent_again(
             await running.until(f"{SECOND_SUPERVISOR} whispers to {AGENT}")
             assert await running.ends() == Said(0, "", "")
         assert rings(ringing, mark) == 1
+
+
+async def test_a_proxy_without_patience_is_seen_through(
+    stage: Stage, call: Call, ringing: Phone
+) -> None:
+    port = free_tcp()
+    server = f"""
+        server {{
+            listen 127.0.0.1:{port};
+            location / {{
+                proxy_pass {stage.server.url};
+                proxy_http_version 1.1;
+                proxy_read_timeout 1s;
+            }}
+        }}
+    """
+    with tempfile.TemporaryDirectory(prefix="proxy-") as folder:
+        async with nginx(Path(folder), server, port):
+            url = f"http://127.0.0.1:{port}"
+            shell = Shell({"WHISPER_URL": url, "WHISPER_TOKEN": stage.token})
+            async with ringing_for(shell, ringing) as (running, mark):
+                cut = await running.complains("is looked at instead")
+                assert "a proxy answers in the service's place (status 504, text/html)" in cut
+                await ringing.pick_up()
+                await running.until(f"{SECOND_SUPERVISOR} whispers to {AGENT}")
+                assert (await running.ends()).code == 0
+            assert rings(ringing, mark) == 1

@@ -6,7 +6,7 @@ import re
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ import pytest
 import trustme
 from yarl import URL
 
-from bridge.lab import processes, tones
+from bridge.lab import tones
 from bridge.lab.ports import free_tcp
 from bridge.settings import NAMES, load
 from tests.e2e.stage import AGENT, CUSTOMER, Stage, a_stage
+from tests.support import proxies
 from tests.support.guides import PACKAGING
-from tests.support.tools import Tool, tool
 
 pytestmark = [pytest.mark.pbx, pytest.mark.timeout(600)]
 
@@ -77,7 +77,6 @@ async def front(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[F
             aiohttp.ClientSession(connector=local, timeout=LIMIT) as http,
         ):
             url = f"https://localhost:{port}"
-            await _listening(port)
             yield Front(url, audit, stage, http)
 
 
@@ -92,18 +91,6 @@ def _certify(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def _listening(port: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return
-
-
 def written(language: str, *changes: tuple[str, str]) -> str:
     """The guide's block, with what is particular to this machine in its places."""
     (text,) = PACKAGING.blocks(SECTION, language)
@@ -113,9 +100,7 @@ def written(language: str, *changes: tuple[str, str]) -> str:
     return text
 
 
-@asynccontextmanager
-async def nginx(folder: Path, port: int, behind: int) -> AsyncIterator[None]:
-    program = await tool("nginx", "nginx", "libpcre2-8-0")
+def nginx(folder: Path, port: int, behind: int) -> AbstractAsyncContextManager[None]:
     block = written(
         "nginx",
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
@@ -123,51 +108,17 @@ async def nginx(folder: Path, port: int, behind: int) -> AsyncIterator[None]:
         ("/etc/ssl/private/pbx.example.com.key", f"{folder}/key.pem"),
         ("127.0.0.1:8480", f"127.0.0.1:{behind}"),
     )
-    scratch = "".join(
-        f"{name}_temp_path {folder}/{name};\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{scratch}{block}}}\n"
-    )
-    words = ("-e", f"{folder}/error.log", "-p", str(folder), "-c", str(config))
-    await program.run(*words, "-t")
-    async with _running(program, folder, *words):
-        yield
+    return proxies.nginx(folder, block, port)
 
 
-@asynccontextmanager
-async def caddy(folder: Path, port: int, behind: int) -> AsyncIterator[None]:
-    program = await tool("caddy", "caddy")
+def caddy(folder: Path, port: int, behind: int) -> AbstractAsyncContextManager[None]:
     certificate = f"tls {folder}/cert.pem {folder}/key.pem"
     block = written(
         "caddyfile",
         (r"pbx\.example\.com \{", f"https://localhost:{port} {{\nbind 127.0.0.1\n{certificate}"),
         ("127.0.0.1:8480", f"127.0.0.1:{behind}"),
     )
-    config = folder / "Caddyfile"
-    config.write_text(f"{{\nadmin off\nauto_https disable_redirects\n}}\n{block}")
-    home = {"XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder), "HOME": str(folder)}
-    program = Tool(program.path, {**program.env, **home})
-    words = ("--config", str(config), "--adapter", "caddyfile")
-    await program.run("validate", *words)
-    async with _running(program, folder, "run", *words):
-        yield
-
-
-@asynccontextmanager
-async def _running(program: Tool, folder: Path, *words: str) -> AsyncIterator[None]:
-    log = folder / "output"
-    process = await processes.spawn(
-        (str(program.path), *words), cwd=folder, env=program.env, output=log
-    )
-    try:
-        yield
-        assert process.returncode is None, log.read_text()
-    finally:
-        await processes.stop(process, patience=10)
+    return proxies.caddy(folder, block, port)
 
 
 async def test_requests_get_through_with_every_spelling(front: Front) -> None:
