@@ -1,4 +1,4 @@
-"""The desk where examples are tried is one for all guides."""
+"""The desk where the examples of a guide are tried: each has its own, with a call of its own."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ import pytest
 from .desk import Desk, a_desk
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     async with a_desk(tmp_path_factory.mktemp("desk")) as desk:
         yield desk
