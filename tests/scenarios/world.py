@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -90,12 +89,11 @@ async def a_world(
     *,
     people: str = "",
     heeding: Collection[str] = (),
-    **more: Any,
 ) -> AsyncIterator[World]:
     """Set a world up, and take it down again.
 
-    ``people`` is another directory than usual, ``more`` what else the bridge's environment has; the
-    phones of the roles ``heeding`` pick up when their INVITE asks for it, and otherwise ring.
+    ``people`` is another directory than usual; the phones of the roles ``heeding`` pick up when
+    their INVITE asks for it, and otherwise ring.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     secret = secrets.token_hex(24)
@@ -103,11 +101,8 @@ async def a_world(
     async with AsyncExitStack() as stack:
         pbx = await stack.enter_async_context(await a_pbx(kind, run_dir / "pbx", secret))
         server, follower = [
-            await stack.enter_async_context(await starting)
-            for starting in (
-                _server(pbx, run_dir, secret, follow=False, **more),
-                _server(pbx, run_dir, secret, follow=True),
-            )
+            await stack.enter_async_context(await _server(pbx, run_dir, secret, follow=follow))
+            for follow in (False, True)
         ]
         http = await stack.enter_async_context(aiohttp.ClientSession())
         begun = (
@@ -116,9 +111,7 @@ async def a_world(
         yield World(kind, pbx, server, await asyncio.gather(*begun), secret)
 
 
-async def _server(
-    pbx: Asterisk, run_dir: Path, secret: str, *, follow: bool, **more: Any
-) -> Server:
+async def _server(pbx: Asterisk, run_dir: Path, secret: str, *, follow: bool) -> Server:
     return await Server.start(
         run_dir / ("follow" if follow else "bridge"),
         ami_port=pbx.ami_port,
@@ -131,7 +124,6 @@ async def _server(
         BRIDGE_WEBHOOKS_DB=str(run_dir / f"hooks-{follow}.sqlite"),
         BRIDGE_WEBHOOKS_ALLOW="127.0.0.0/8",
         **UNLIMITED,
-        **more,
     )
 
 
