@@ -19,6 +19,8 @@ class Course:
     """A whisper that has not ended: who and whom, and when it was requested and attached.
 
     ``asked`` is when another mode was asked for last; its mode is in ``doubt`` until it is settled.
+    It is ``recalled`` if only lines of an earlier bridge tell of it; the PBX ``listed`` it
+    last at that epoch second.
     """
 
     who: Line
@@ -27,6 +29,8 @@ class Course:
     seconds: float | None = None
     asked: float | None = None
     doubt: bool = False
+    recalled: bool = False
+    listed: float | None = None
 
 
 def asker_of(asker: Asker) -> Line:

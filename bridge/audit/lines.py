@@ -58,7 +58,8 @@ class Clerk:
         match line.get("event"):
             case "requested" | "adopted":
                 who = {key: line[key] for key in WHO if key in line}
-                self._courses.setdefault(leg, Course(who, epoch(line.get("since")) or at))
+                since = epoch(line.get("since")) or at
+                self._courses.setdefault(leg, Course(who, since, recalled=True))
             case "attached" if leg in self._courses:
                 self._courses[leg].attached = epoch(line.get("since")) or at
             case "mode" | "settled" if leg in self._courses:
@@ -130,7 +131,7 @@ class Clerk:
         session = told.session
         requested = session.requested or moment.wall
         course = self._courses.setdefault(session.leg, Course(who_of(session), requested))
-        course.doubt = True
+        course.doubt, course.recalled = True, False
         yield {"event": "adopted", **self._who(session), "since": iso(requested)}
 
     def _ringing(self, told: Ringing, moment: Moment) -> Iterable[Line]:
@@ -193,11 +194,14 @@ class Clerk:
     # The link
 
     def _linked(self, told: Linked, moment: Moment) -> Iterable[Line]:
-        yield {"event": "linked"}
-        for leg in self._courses.keys() - told.legs:
-            course = self._courses.pop(leg)
-            ended = {"event": "ended", **course.who, "reason": UNSEEN}
-            yield ended | self._attached_for(course, moment) | self._not_before()
+        yield {"event": "linked", **({"legs": sorted(told.legs)} if told.legs else {})}
+        for leg, course in [*self._courses.items()]:
+            if course.recalled and leg in told.legs:
+                course.listed = moment.wall
+            elif course.recalled:
+                del self._courses[leg]
+                ended = {"event": "ended", **course.who, "reason": UNSEEN}
+                yield ended | self._attached_for(course, moment) | self._not_before(course.listed)
 
     def _unlinked(self, told: Unlinked, moment: Moment) -> Iterable[Line]:
         for course in self._courses.values():
@@ -233,13 +237,13 @@ class Clerk:
         seconds = course.seconds
         return figure("seconds", between(course.attached, moment) if seconds is None else seconds)
 
-    def _not_before(self) -> Line:
-        """Since when it may have ended: nobody watched."""
-        blind = self._sight.blind
-        return {} if blind is None else {"not_before": iso(blind)}
+    def _not_before(self, listed: float | None = None) -> Line:
+        """Since when it may have ended: nobody watched, or it was ``listed`` last."""
+        since = self._sight.blind if listed is None else listed
+        return {} if since is None else {"not_before": iso(since)}
 
 
-_A_MOMENT = 1.0
+_A_MOMENT = 0.1
 """Seconds between a sign and its report, at most."""
 
 _WRITERS: dict[type, Callable[[Clerk, Any, Moment], Iterable[Line]]] = {

@@ -4,7 +4,7 @@ A pure reading of the lines in their order. What the bridge could not see is tol
 in which somebody may have taken part, and that in which his mode may have been another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -103,6 +103,12 @@ class _Leg:
         self.mode = str(line.get("mode", self.mode))
         self.by = _some(line, _BY)
 
+    def reveal(self) -> None:
+        """It was not seen to take part: that it may have is told."""
+        for begin, end in self.unseen:
+            self.add(max(begin, self.begun, self.told), end, Doubt.PRESENCE)
+        self.unseen = []
+
     def doubt_mode(self, since: float) -> None:
         """Its mode was in doubt since then, and goes on to be."""
         before, self.spans = self.spans, []
@@ -142,12 +148,13 @@ class _Reader:
         elif blind is None and self._sight.blind is not None:
             self._blinded(self._sight.blind, linked=line["event"] == "unlinked")
         elif blind is not None and self._sight.blind is None:
-            self._seeing(blind, at)
+            self._seeing(blind, at, line.get("legs") or ())
         return self._of_leg(line, at)
 
     def rest(self) -> Iterator[Span]:
         """What lasts at the end of the audit."""
         for leg in self._legs.values():
+            leg.reveal()
             yield from leg.spans
             if leg.begin is not None:
                 known = self._sight.known
@@ -164,9 +171,10 @@ class _Reader:
             if leg.keys or not linked:
                 leg.doubt_mode(since)
 
-    def _seeing(self, since: float, at: float) -> None:
-        for leg in self._legs.values():
-            if leg.begin is None:
+    def _seeing(self, since: float, at: float, legs: Container[str]) -> None:
+        """A leg that waits and that the PBX does not have may have taken part meanwhile."""
+        for name, leg in self._legs.items():
+            if leg.begin is None and not leg.spans and name not in legs:
                 leg.unseen.append((since, at))
 
     def _missed(self, since: float) -> None:
@@ -198,7 +206,7 @@ class _Reader:
         if leg.begin is not None:
             return
         since = min(max(epoch(line.get("since")) or at, leg.told), at)
-        blind = self._sight.blind
+        blind, leg.unseen = self._sight.blind, []
         leg.become(line)
         if blind is not None:
             leg.add(max(blind, leg.begun, leg.told), since, Doubt.PRESENCE)
@@ -229,22 +237,13 @@ class _Reader:
             elif leg.doubt is Doubt.PRESENCE:
                 leg.doubt = Doubt.MODE
             leg.stop(at)
-        elif not leg.told and isinstance(seconds, int | float):
+        elif not leg.spans and isinstance(seconds, int | float):
             # The line of its beginning is not in what was read.
             leg.add(at - seconds, at, Doubt.MODE)
-        elif not leg.told:
-            _never_seen(leg, line, at)
-
-
-def _never_seen(leg: _Leg, line: Line, at: float) -> None:
-    """It ended without having taken part, as far as was seen."""
-    last_seen = epoch(line.get("not_before"))
-    if last_seen is not None:
-        leg.unseen.append((last_seen, at))
-    elif line.get("reason") != "link_lost":
-        return
-    for begin, end in leg.unseen:
-        leg.add(max(begin, leg.begun, leg.told), end, Doubt.PRESENCE)
+        else:
+            if last_seen is not None and not leg.spans:
+                leg.unseen.append((last_seen, at))
+            leg.reveal()
 
 
 _STEPS: Final[dict[str, Callable[[_Reader, _Leg, Line, float], None]]] = {

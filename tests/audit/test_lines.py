@@ -248,7 +248,33 @@ def test_lines_of_somebody_else_are_no_harm(line: Line) -> None:
     Clerk().recall(line)
 
 
+def test_one_that_nobody_took_on_ended_after_it_was_listed_last() -> None:
+    clerk = Clerk()
+    for line in before_the_restart():
+        clerk.recall(line)
+    clerk.started(EPOCH + 99)
+    *_, ended = told(
+        clerk,
+        (Linked(frozenset({"whisper-1"})), at(100)),
+        (Unlinked(), at(200)),
+        (Linked(frozenset()), at(210)),
+    )
+    assert (ended["reason"], ended["not_before"]) == ("unseen", iso(EPOCH + 100))
+
+
 # A gap
+
+
+def test_one_of_which_nothing_is_heard_has_one_end() -> None:
+    lost = session(state=State.ENDED, reason=Reason.LINK_LOST)
+    lines = told(
+        Clerk(),
+        (Requested(session()), at(0)),
+        (Unlinked(), at(1)),
+        (Linked(frozenset()), at(2)),
+        (Ended(lost), at(5)),
+    )
+    assert events(lines) == ["requested", "unlinked", "linked", "ended"]
 
 
 def test_an_end_within_a_gap_says_since_when_it_may_have_been() -> None:

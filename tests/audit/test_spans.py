@@ -254,11 +254,21 @@ def test_one_that_may_have_begun_and_ended_in_the_gap_is_told() -> None:
     assert asked.rows() == [(2, 6, WHISPER, PRESENCE)]
 
 
+def test_of_one_that_waits_it_is_told_that_it_may_have_taken_part_as_long_as_that_is_so() -> None:
+    asked = Bridge().starts(-1).tells(linked(0), (1, Requested(session())), (3, Unlinked(quiet=1)))
+    assert asked.tells(linked(6)).rows() == [(2, 6, WHISPER, PRESENCE)]
+    assert asked.tells((6.1, Ringing(session()))).rows() == []
+
+
+def test_one_that_had_let_go_before_the_gap_did_not() -> None:
+    bridge = begun().tells((4, Detached(session())), (5, Unlinked()), linked(7), ended(8))
+    assert bridge.rows() == [(2, 4, WHISPER, None)]
+
+
 def test_one_that_rang_on_through_the_gap_did_not() -> None:
     bridge = Bridge().starts(-1).tells(linked(0), (1, Requested(session())))
     bridge.tells((1.1, Ringing(session())), (3, Unlinked()), linked(4, LEG))
     assert bridge.tells(ended(9, Reason.DECLINED)).rows() == []
-    bridge.tells((20, Requested(session())), (20.1, Answered(session())))
 
 
 # The bridge was away

@@ -1,12 +1,16 @@
 """Calls and whispers that come and go while the link is hurt, all by one throw of the dice."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
+from time import time
 
+from bridge.audit import Span, spans
+from bridge.audit.lines import Clerk
 from bridge.errors import ApiError, PbxUnavailable
+from bridge.happenings import Happening, Moment
 from bridge.lab.asterisk import Asterisk
 from bridge.lab.errors import LabError
 from bridge.lab.observer import Message, Observer
@@ -16,6 +20,7 @@ from bridge.whisper import Session, State
 from tests.support.directory import AGENT, COLLEAGUE, NEIGHBOUR, principal
 from tests.support.picture import check
 from tests.support.scene import form
+from tests.support.timeline import beyond, uncovered
 
 from .proxy import Proxy
 from .silent_phone import SilentPhone
@@ -23,6 +28,12 @@ from .silent_phone import SilentPhone
 CUSTOMERS, SUPERVISORS = ("7778888", "7779999"), ("0003*024", "0003*025")
 AGENTS = (AGENT, COLLEAGUE, NEIGHBOUR)
 CALLED = ("0003*210", "0003*211", "0003*2100", "610", "620", "621")
+PROMPT = 0.15
+"""Seconds in which word of the PBX comes, on a busy machine, through pieces that are late."""
+
+FOUND = 0.1
+"""Seconds that ChanSpy waits before it spies; one found in a list is told as since its answer."""
+
 _SETTLED = 5.0
 """Seconds in which everything has come to rest once nobody hurts the link any more."""
 
@@ -34,10 +45,25 @@ class House:
     pbx: Asterisk
     observer: Observer
     phones: dict[str, SilentPhone]
+    past: list[Message] = field(default_factory=list)
+
+    def spies(self) -> Iterator[tuple[str, float, float]]:
+        """Each leg that ever spied, and from when to when, as Asterisk says."""
+        begun: dict[str, float] = {}
+        for message in (*self.past, *self.observer.events.entries):
+            at, leg = float(message.get("Timestamp", 0)), message.get("SpyerUniqueid", "")
+            if message["Event"] == "ChanSpyStart":
+                begun[leg] = at
+            elif message["Event"] == "ChanSpyStop" and leg in begun:
+                yield leg, begun.pop(leg), at
+            elif message["Event"] == "Killed":
+                yield from ((leg, begin, at) for leg, begin in begun.items())
+                begun.clear()
 
     async def restart(self) -> None:
         """Kill Asterisk and start it again."""
         await self.pbx.kill()
+        self.past += [*self.observer.events.entries, {"Event": "Killed", "Timestamp": f"{time()}"}]
         await self.observer.close()
         await self.pbx.boot()
         self.observer = await self.pbx.observer()
@@ -56,6 +82,22 @@ class House:
         """What Asterisk lists, by Uniqueid."""
         rows = await self.observer.rows("CoreShowChannels")
         return {row["Uniqueid"]: row for row in rows}
+
+
+class Written:
+    """An audit that is kept in memory; a listener."""
+
+    def __init__(self) -> None:
+        self._clerk = Clerk()
+        self.lines = [self._clerk.started(time())]
+
+    def __call__(self, happening: Happening, moment: Moment) -> None:
+        """Write what happened."""
+        self.lines += self._clerk.lines(happening, moment)
+
+    def spans(self, leg: str) -> list[Span]:
+        """When a leg took part, as far as is known."""
+        return [span for span in spans(self.lines) if span.who["leg"] == leg]
 
 
 @dataclass
@@ -80,9 +122,11 @@ class Run:
     house: House
     proxy: Proxy
     service: Service
+    written: Written
     seed: int
     dice: Random
     taste: Random
+    silence: float
     wishes: list[Wish] = field(default_factory=list)
     _asking: list[asyncio.Task[None]] = field(default_factory=list)
     _said: list[str] = field(default_factory=list)
@@ -242,6 +286,32 @@ class Run:
                 await asyncio.sleep(0.01)
         assert not self.service.picture.bridges
         assert not self.service.picture.calls()
+
+    def unaudited(self) -> dict[str, float]:
+        """Legs that spied, and for how many seconds without that, or its doubt, in the audit."""
+        ours = {line["leg"] for line in self.written.lines if "leg" in line}
+        return {
+            leg: uncovered(begin, end, self.written.spans(leg))
+            for leg, begin, end in self.house.spies()
+            if leg in ours
+        }
+
+    def invented(self) -> dict[str, float]:
+        """For how many seconds the audit says that a leg took part when it did not.
+
+        One that is listed in ChanSpy may end in the moment that passes before it spies.
+        """
+        truth = {leg: (begin, end) for leg, begin, end in self.house.spies()}
+        found: dict[str, float] = {}
+        for span in spans(self.written.lines):
+            begin, end = truth.get(span.who["leg"], (span.begin, span.begin))
+            found[span.who["leg"]] = found.get(span.who["leg"], 0) + beyond(begin, end, [span])
+        return found
+
+    @property
+    def late(self) -> float:
+        """By how many seconds word of the PBX may have been late."""
+        return PROMPT + (0 if "_toggle_flow" not in self._said else self.silence * 1.5)
 
     async def _problems(self) -> list[str]:
         if not self.service.complete:

@@ -1,5 +1,7 @@
 """Whatever is done to the link: once it is whole again, the bridge knows what Asterisk knows.
 
+And the audit has every second in which somebody spied, or that he may have.
+
 A run is repeated by its seed: ``CHAOS_SEED=17 pytest tests/link/test_chaos.py``.
 """
 
@@ -16,7 +18,7 @@ from bridge.lab.asterisk import Asterisk
 from bridge.service import Service
 from tests.support.directory import DIRECTORY
 
-from .chaos import AGENTS, CUSTOMERS, SUPERVISORS, House, Run
+from .chaos import AGENTS, CUSTOMERS, FOUND, SUPERVISORS, House, Run, Written
 from .ear import running
 from .proxy import Proxy
 from .silent_phone import SilentPhone
@@ -51,10 +53,13 @@ async def test_after_whatever_was_done_to_the_link_all_is_known_again(
     dice = Random(seed)
     async with Proxy(house.pbx.ami_port, Random(seed)) as proxy:
         link = Link(Address("127.0.0.1", proxy.port, "whisper-bridge", SECRET), silence=SILENCE)
-        service = Service(DIRECTORY, link)
+        written = Written()
+        service = Service(DIRECTORY, link, listeners=[written])
         async with running(link, service):
-            run = Run(house, proxy, service, seed, dice, Random(seed))
+            run = Run(house, proxy, service, written, seed, dice, Random(seed), SILENCE)
             await run.play(dice.randint(6, 20), kill=seed % 40 == 7)
             await run.settle()
             await run.end()
             await service.close()
+        assert max(run.unaudited().values(), default=0) < run.late
+        assert max(run.invented().values(), default=0) < run.late + FOUND
