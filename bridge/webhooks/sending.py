@@ -17,6 +17,7 @@ from yarl import URL
 
 from bridge.hooks import Hook, HookMethod
 from bridge.webhooks.addresses import Network, may_reach
+from bridge.webhooks.resolving import Resolver
 from bridge.webhooks.signing import headers_of
 from bridge.webhooks.store import Delivery
 from bridge.webhooks.turns import Turns
@@ -53,6 +54,7 @@ class Sender:
         self._timeout = timeout
         self._wall = wall
         self._turns = Turns()
+        self._resolver = Resolver()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -60,6 +62,7 @@ class Sender:
             limit=0,
             force_close=True,
             use_dns_cache=False,
+            resolver=self._resolver,
             socket_factory=self._socket,
         )
         self._session = aiohttp.ClientSession(
@@ -79,6 +82,7 @@ class Sender:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+            await self._resolver.close()
 
     def may_reach(self, url: str) -> bool:
         """Whether a URL may lead somewhere; of a name that shows only when it is looked up."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -626,6 +627,20 @@ async def test_servers_that_never_answer_keep_nobody_waiting(
         assert max(counts) == 8
         assert Outcome.FAILED.value not in home.outcomes
         assert (await home.house.get("/uapi/phoneCalls/12/0003*210")).status == 204
+
+
+async def test_names_are_looked_up_however_much_else_waits_for_a_thread(
+    home: Home, receiver: Receiver
+) -> None:
+    await home.made(receiver.url(host="localhost"))
+    over = threading.Event()
+    others = [asyncio.create_task(asyncio.to_thread(over.wait)) for _ in range(64)]
+    try:
+        await home.calls(1)
+        await home.until(Outcome.DELIVERED)
+    finally:
+        over.set()
+        await asyncio.gather(*others)
 
 
 # Kept

@@ -134,9 +134,12 @@ class Run:
         """Let things happen with the link whole and hurt, in turn, and end every call."""
         watching = asyncio.create_task(self.truth.watch(self.house))
         try:
+            await self._gap(self._shut, drop=False)
+            await self._gap(self._shut, drop=True)
             for _ in range(rounds):
                 await self._some(self.dice.randint(1, 4))
-                await self._gap()
+                hurts = self._cut, self._shut, self._stall, self._pieces, self._kill
+                await self._gap(self.dice.choice(hurts), drop=self.dice.random() < 0.5)
             await self._all_end()
         finally:
             watching.cancel()
@@ -145,7 +148,7 @@ class Run:
 
     async def _some(self, count: int) -> None:
         doings: Mapping[Callable[[], Awaitable[object]], int] = {
-            self._call: 5,
+            self.call: 5,
             self._pick_up: 3,
             self._hang_up: 4,
         }
@@ -155,7 +158,8 @@ class Run:
                 await doing()
             await asyncio.sleep(self.dice.uniform(0, 0.1))
 
-    async def _call(self, called: str = "") -> None:
+    async def call(self, called: str = "") -> None:
+        """A customer calls a number, or one by the dice."""
         await self.house.observer.action(
             "Originate",
             Channel=f"PJSIP/{self.dice.choice(CUSTOMERS)}",
@@ -175,12 +179,11 @@ class Run:
 
     # Gaps
 
-    async def _gap(self) -> None:
-        hurt = self.dice.choice((self._cut, self._shut, self._stall, self._pieces, self._kill))
+    async def _gap(self, hurt: Callable[[], Awaitable[None]], *, drop: bool) -> None:
         self.said.append(hurt.__name__)
         begin = asyncio.get_running_loop().time() - _IN_FLIGHT
         await hurt()
-        if self.dice.random() < 0.5:
+        if drop:
             self.follower.drop()
         await self._some(self.dice.randint(1, 6))
         self.proxy.flow()
@@ -212,7 +215,7 @@ class Run:
     async def _seen(self) -> None:
         """A call that begins now is seen: the link is whole."""
         before = self.truth.live(AGENTS[0])
-        await self._call(AGENTS[0])
+        await self.call(AGENTS[0])
         await self._until(lambda: _true(self.truth.live(AGENTS[0]) - before), "a call begins")
         await self._until(self._whole, "the call is seen")
 

@@ -6,7 +6,7 @@ A run is repeated by its seed: ``TELLING_SEED=7 pytest tests/link/test_telling.p
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -58,22 +58,20 @@ async def hooks(api: Api, url: str, receiver: Receiver) -> None:
             assert (await api.request("POST", path, json=body)).status == 200
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_every_call_is_told_once_over_gaps_and_restarts(
-    house: House, tmp_path: Path, seed: int
-) -> None:
-    dice = Random(seed)
+@asynccontextmanager
+async def a_run(house: House, run_dir: Path, dice: Random) -> AsyncIterator[Run]:
+    """A bridge behind the proxy, and clients told of everything; at the end no call is left."""
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(Proxy(house.pbx.ami_port, Random(seed)))
+        proxy = await stack.enter_async_context(Proxy(house.pbx.ami_port, Random(dice.random())))
         receiver = await stack.enter_async_context(receiving())
         server = await stack.enter_async_context(
             await Server.start(
-                tmp_path,
+                run_dir,
                 ami_port=proxy.port,
                 ami_secret=SECRET,
                 directory=conf_dir() / "lab" / "directory.toml",
                 BRIDGE_AMI_SILENCE="1",
-                BRIDGE_WEBHOOKS_DB=str(tmp_path / "webhooks.sqlite"),
+                BRIDGE_WEBHOOKS_DB=str(run_dir / "webhooks.sqlite"),
                 BRIDGE_WEBHOOKS_ALLOW="127.0.0.0/8",
                 **UNLIMITED,
             )
@@ -86,11 +84,38 @@ async def test_every_call_is_told_once_over_gaps_and_restarts(
         follower = Follower(http, server.url + path, token)
         following = asyncio.create_task(follower.run())
         try:
-            run = Run(house, proxy, server, receiver, api, follower, dice)
-            await run.play(ROUNDS)
+            yield Run(house, proxy, server, receiver, api, follower, dice)
         finally:
             await house.silence()
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_every_call_is_told_once_over_gaps_and_restarts(
+    house: House, tmp_path: Path, seed: int
+) -> None:
+    async with a_run(house, tmp_path, Random(seed)) as run:
+        await run.play(ROUNDS)
         assert len(run.truth.legs) > ROUNDS
+        assert run.follower.gaps > 0
+        assert run.follower.resumed > 0
+
+
+async def test_when_the_pbx_is_killed_every_call_is_told_to_have_ended(
+    house: House, tmp_path: Path
+) -> None:
+    async with a_run(house, tmp_path, Random(0)) as run:
+        for called in AGENTS:
+            await run.call(called)
+        begun = [one.path for one in await run.receiver.events(3)]
+        assert sorted(begun) == [f"/{AGENTS[0]}/0", f"/{AGENTS[0]}/3", f"/{AGENTS[1]}/0"]
+        await house.restart()
+        ended = (await run.receiver.events(5))[3:]
+        assert sorted(one.path for one in ended) == [f"/{number}/2" for number in AGENTS]
+        statuses = [one.parameters["CallStatus"] for one in ended]
+        assert sorted(statuses) == ["ANSWER", "UNKNOWN"]
+        await run.call(AGENTS[0])
+        anew = (await run.receiver.events(7))[5:]
+        assert sorted(one.path for one in anew) == [f"/{AGENTS[0]}/0", f"/{AGENTS[0]}/3"]
