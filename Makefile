@@ -62,7 +62,7 @@ lock: .venv/.pip
 		--output-file packaging/requirements.txt pyproject.toml
 
 clean:
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis dist
 	find bridge tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The virtual environment: what the lab needs, what the tests need as well.
