@@ -15,6 +15,7 @@ import pytest
 from bridge.lab import tones
 from bridge.lab.phone import Phone
 from bridge.lab.server import Server
+from tests.link.proxy import Proxy
 
 from .ami_line import AmiLine
 from .client import Api, views, whisper
@@ -168,6 +169,28 @@ async def test_one_that_ends_in_a_gap_says_when_it_may_have(
     over = told(stage, mark, "Hangup", Uniqueid=leg)
     assert (ended["leg"], ended["reason"]) == (leg, "link_lost")
     assert at(ended, "not_before") <= over <= at(ended)
+
+
+async def test_one_that_ends_while_the_link_says_nothing_any_more_may_have_since_then(
+    stage: Stage, call: Call, supervisor: Phone, tmp_path: Path
+) -> None:
+    mark = stage.observer.events.mark()
+    async with (
+        Proxy(stage.pbx.ami_port) as wire,
+        audited(stage, tmp_path, ami_port=wire.port, BRIDGE_AMI_SILENCE="1") as (_, api, audit),
+    ):
+        await api.put(call.path, whisper())
+        leg = (await line(audit, event="attached"))["leg"]
+        wire.stall()
+        await supervisor.hang_up()
+        await stage.no_whisper_leg()
+        unlinked = await line(audit, event="unlinked")
+        wire.cut()
+        wire.flow()
+        ended = await line(audit, event="ended")
+    over = told(stage, mark, "Hangup", Uniqueid=leg)
+    # It was over before anybody noticed that the link was gone.
+    assert at(unlinked, "since") == at(ended, "not_before") <= over < at(unlinked)
 
 
 async def test_sigterm_in_the_midst_of_it_loses_no_line(
