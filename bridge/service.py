@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from bridge import actions, modes
 from bridge.actions import Pbx
@@ -67,6 +68,14 @@ log = logging.getLogger(__name__)
 
 JOINING = 0.25
 """Seconds in which a leg that was answered is bridged; the PBX tells of both in turn."""
+
+
+_PARTING: Final[dict[type, Callable[[Any], str]]] = {
+    HungUp: attrgetter("channel.uniqueid"),
+    Left: attrgetter("channel.uniqueid"),
+    DialEnded: attrgetter("dialed.uniqueid"),
+}
+"""The events by which a channel parts from another, and its Uniqueid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,10 +302,9 @@ class Service:
     def on_event(self, event: Event) -> None:
         """Take in one event, in the order of arrival."""
         self.events[type(event)] += 1
-        if isinstance(event, HungUp | Left):
-            self.following.parting(event.channel.uniqueid)
-        if isinstance(event, DialEnded):
-            self.following.parting(event.dialed.uniqueid)
+        parting = _PARTING.get(type(event))
+        if parting is not None:
+            self.following.parting(parting(event))
         self.picture.feed(event, self._wall())
         self.whispering.on_event(event)
         awaited = self._awaited.pop(type(event), None)
