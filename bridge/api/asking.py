@@ -38,11 +38,9 @@ def still_reader_of(request: web.Request) -> Principal:
     Raises AccessDenied and ActionForbidden.
     """
     site = request.app[SITE]
-    app = site.directory.app(site.tokens.verify(_bearer(request), time.time()))
-    if app is None:
-        raise AccessDenied
-    site.directory.may(app, Permission.LIST).require()
-    return Principal(app, ADDRESS.get(), REQUEST_ID.get())
+    principal = _principal(site, site.tokens.verify(_bearer(request), time.time()))
+    site.directory.may(principal.app, Permission.LIST).require()
+    return principal
 
 
 def principal_of(request: web.Request) -> Principal:
@@ -50,12 +48,17 @@ def principal_of(request: web.Request) -> Principal:
 
     Raises AccessDenied and TooManyRequests.
     """
-    site, address = request.app[SITE], ADDRESS.get()
-    app = site.directory.app(_client_id(site, _bearer(request), address))
+    site = request.app[SITE]
+    principal = _principal(site, _client_id(site, _bearer(request), ADDRESS.get()))
+    site.gate.serve(principal.app.client_id)
+    return principal
+
+
+def _principal(site: Site, client_id: str) -> Principal:
+    app = site.directory.app(client_id)
     if app is None:
         raise AccessDenied
-    site.gate.serve(app.client_id)
-    return Principal(app, address, REQUEST_ID.get())
+    return Principal(app, ADDRESS.get(), REQUEST_ID.get())
 
 
 def _client_id(site: Site, token: str, address: str) -> str:

@@ -18,15 +18,11 @@ RETRY = 1.0
 class Intake:
     """Gathers on the event loop what the file is to have, and ``passes`` deliveries on once it has.
 
-    While the file cannot be written, what waits is
-    bounded by the deliveries that are put in and by the calls there are.
+    While the file cannot be written, what waits is bounded by the deliveries that are put in and by
+    the calls there are.
     """
 
-    def __init__(
-        self,
-        shelf: Shelf,
-        passes: Callable[[Sequence[Delivery]], None],
-    ) -> None:
+    def __init__(self, shelf: Shelf, passes: Callable[[Sequence[Delivery]], None]) -> None:
         self._shelf = shelf
         self._passes = passes
         self._legs: set[str] = set()
