@@ -1,22 +1,17 @@
 """The file of call events is full, locked or damaged: calls go on, and it is said what is wrong."""
 
 import asyncio
-import json
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bridge.happenings import Outcome
+from tests.support.disks import run_on_a_small_disk
 from tests.support.happenings import talk
 from tests.support.receiver import Receiver, receiving
 
 from .test_hooks import CALLED, CALLER, Home, a_home
-
-_MOUNTED = 'mount -t tmpfs -o size=256k none "$DISK" && exec "$1" -m tests.api.small_disk "$DISK"'
 
 
 @pytest.fixture
@@ -117,18 +112,7 @@ async def test_what_waits_for_the_file_at_the_end_keeps_nobody(path: Path) -> No
 @pytest.mark.timeout(120)
 def test_what_a_full_disk_does_not_take_is_told_when_there_is_room(tmp_path: Path) -> None:
     """On a small disk of its own, in a process that may mount one."""
-    done = subprocess.run(
-        ("unshare", "--map-root-user", "--mount", "sh", "-c", _MOUNTED, "sh", sys.executable),
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "DISK": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    if "unshare failed" in done.stderr or "permission denied" in done.stderr.lower():
-        pytest.skip("no disk can be mounted here")
-    assert done.returncode == 0, done.stderr
-    became = json.loads(done.stdout)
+    became = run_on_a_small_disk("tests.api.small_disk", tmp_path, size="256k", limit=100)
     full, again = became.pop("said")
     assert "the file of BRIDGE_WEBHOOKS_DB cannot be used: database or disk is full" in full
     assert "is used again" in again

@@ -3,8 +3,6 @@
 import json
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from bridge.audit import Recorder
 from bridge.audit.files import LineFile
 from bridge.happenings import Attempted, Linked, Moment, Responded, Unlinked
 from bridge.model import Asker
+from tests.support.disks import run_on_a_small_disk
 
 QUICK = 0.02
 ASKER = Asker("panel", "12", "127.0.0.1", "c0ffee")
@@ -261,21 +260,8 @@ def test_what_is_lost_at_the_end_is_told(full: Path, caplog: pytest.LogCaptureFi
 
 def test_a_line_that_fitted_half_is_whole_in_the_end(tmp_path: Path) -> None:
     """On a small disk of its own, in a process that may mount one."""
-    done = subprocess.run(
-        ("unshare", "--map-root-user", "--mount", "sh", "-c", _MOUNTED, "sh", sys.executable),
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "DISK": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    if "unshare failed" in done.stderr or "permission denied" in done.stderr.lower():
-        pytest.skip("no disk can be mounted here")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"short": True, "whole": True}
-
-
-_MOUNTED = 'mount -t tmpfs -o size=16k none "$DISK" && exec "$1" -m tests.audit.small_disk "$DISK"'
+    became = run_on_a_small_disk("tests.audit.small_disk", tmp_path, size="16k", limit=60)
+    assert became == {"short": True, "whole": True}
 
 
 def test_a_line_goes_on_where_it_stopped(tmp_path: Path) -> None:
